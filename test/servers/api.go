@@ -1,0 +1,178 @@
+package servers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// An Answer is what the server said to one request.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do sends one request with the server's own token (a header "Authorization" replaces it). path may hold a query; headers are
+// name, value, name, value.
+func (s *Server) Do(method, path, body string, headers ...string) (Answer, error) {
+	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		return Answer{}, err
+	}
+	if s.Token != "" {
+		req.Header.Set("Authorization", "Token "+s.Token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return Answer{resp.StatusCode, resp.Header, b}, err
+}
+
+// Query sends InfluxQL and returns the JSON answer.
+func (s *Server) Query(db, q string) string {
+	a, err := s.Do("POST", "/query?epoch=ns&db="+url.QueryEscape(db), url.Values{"q": {q}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	if err != nil {
+		s.fail("query %s: %v", q, err)
+	}
+	return string(a.Body)
+}
+
+// Write stores lines in a bucket (2.x: its name or id; 1.x: db or db/rp), all of them or the test ends.
+func (s *Server) Write(bucket, lines string) {
+	path := "/api/v2/write?" + url.Values{"org": {s.Org}, "bucket": {bucket}}.Encode()
+	if s.Kind == V1 {
+		db, rp, _ := strings.Cut(bucket, "/")
+		path = "/write?" + url.Values{"db": {db}, "rp": {rp}}.Encode()
+	}
+	a, err := s.Do("POST", path, lines)
+	if err != nil || a.Status != http.StatusNoContent {
+		s.fail("write to %s: status %d, %s, %v", bucket, a.Status, a.Body, err)
+	}
+}
+
+// CreateBucket makes a bucket and returns its id. Zero durations: kept for ever, and the server's own choice of shard groups.
+// On 1.x name is "db" or "db/rp" ("autogen" when left out), made the default, and is returned.
+func (s *Server) CreateBucket(name string, retention, shardGroupDuration time.Duration) string {
+	if s.Kind == V1 {
+		db, rp, ok := strings.Cut(name, "/")
+		if !ok {
+			rp = "autogen"
+		}
+		q := "CREATE DATABASE " + quote(db) + " WITH DURATION " + durationV1(retention) + " REPLICATION 1"
+		if shardGroupDuration != 0 {
+			q += " SHARD DURATION " + durationV1(shardGroupDuration)
+		}
+		if a := s.Query("", q+" NAME "+quote(rp)); strings.Contains(a, `"error"`) {
+			s.fail("create database %s: %s", name, a)
+		}
+		return name
+	}
+	rule := map[string]any{"type": "expire", "everySeconds": int64(retention / time.Second)}
+	if shardGroupDuration != 0 {
+		rule["shardGroupDurationSeconds"] = int64(shardGroupDuration / time.Second)
+	}
+	var made struct{ ID string }
+	if err := s.post("/api/v2/buckets", map[string]any{"orgID": s.OrgID, "name": name, "retentionRules": []any{rule}}, &made); err != nil {
+		s.fail("create bucket %s: %v", name, err)
+	}
+	return made.ID
+}
+
+// CreateToken makes a token that may read and write just these buckets (ids). 2.x only.
+func (s *Server) CreateToken(read, write []string) string {
+	var permissions []any
+	add := func(action string, ids []string) {
+		for _, id := range ids {
+			permissions = append(permissions, map[string]any{"action": action, "resource": map[string]any{"type": "buckets", "id": id, "orgID": s.OrgID}})
+		}
+	}
+	add("read", read)
+	add("write", write)
+	var made struct{ Token string }
+	if err := s.post("/api/v2/authorizations", map[string]any{"orgID": s.OrgID, "permissions": permissions}, &made); err != nil {
+		s.fail("create token: %v", err)
+	}
+	return made.Token
+}
+
+// setup makes a fresh server ready for use, and learns the ids of one that was set up earlier.
+func (s *Server) setup() error {
+	if s.Kind == V1 {
+		s.BucketID = s.Bucket
+		for _, e := range s.env {
+			if strings.HasPrefix(e, "INFLUXDB_HTTP_AUTH_ENABLED=t") {
+				return nil // the first user, and with it everything else, is the caller's
+			}
+		}
+		s.Query("", "CREATE DATABASE "+quote(s.Bucket))
+		return nil
+	}
+	s.Token, s.Org = token, Org
+	var allowed struct{ Allowed bool }
+	if err := s.get("/api/v2/setup", &allowed); err != nil {
+		return err
+	}
+	if allowed.Allowed {
+		err := s.post("/api/v2/setup", map[string]any{"username": "admin", "password": "a password", "org": Org, "bucket": Bucket, "token": token, "retentionPeriodSeconds": 0}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	var found struct{ Buckets []struct{ ID, OrgID string } }
+	if err := s.get("/api/v2/buckets?name="+Bucket, &found); err != nil {
+		return err
+	}
+	if len(found.Buckets) != 1 {
+		return fmt.Errorf("set-up left no bucket %s", Bucket)
+	}
+	s.BucketID, s.OrgID = found.Buckets[0].ID, found.Buckets[0].OrgID
+	return nil
+}
+
+func (s *Server) get(path string, into any) error { return s.decode("GET", path, nil, into) }
+
+func (s *Server) post(path string, body, into any) error { return s.decode("POST", path, body, into) }
+
+func (s *Server) decode(method, path string, body, into any) error {
+	var b bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&b).Encode(body); err != nil {
+			return err
+		}
+	}
+	a, err := s.Do(method, path, b.String(), "Content-Type", "application/json")
+	if err != nil {
+		return err
+	}
+	if a.Status/100 != 2 {
+		return fmt.Errorf("%s %s: status %d: %s", method, path, a.Status, a.Body)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(a.Body, into)
+}
+
+func quote(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(name) + `"`
+}
+
+// durationV1 writes a duration in the only form CREATE DATABASE reads exactly.
+func durationV1(d time.Duration) string {
+	if d == 0 {
+		return "INF"
+	}
+	return fmt.Sprintf("%dns", d.Nanoseconds())
+}
