@@ -126,4 +126,6 @@ type Count struct {
 	// Digest is of the counts and numeric sums of each field; 0 if not asked. The same server says the same for
 	// the same data; another server may not. It misses whatever leaves all sums as they were.
 	Digest uint64
+	// Unreadable is set, alone with Measurement, where the server lists a measurement but refuses to read it.
+	Unreadable string
 }

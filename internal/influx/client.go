@@ -1,0 +1,343 @@
+package influx
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"influxmirror/internal/mirror"
+)
+
+// Limits of what is taken from a peer and of how long it may take.
+const (
+	dialTimeout      = 10 * time.Second
+	firstByteTimeout = 30 * time.Second
+	idleTimeout      = 60 * time.Second
+	maxHeader        = 64 << 10
+	maxSmallAnswer   = 16 << 20 // everything that is not a read of samples
+	maxAnswer        = 4 << 30  // unpacked bytes of one read
+)
+
+// Options say which bucket of which server, and how to get there.
+type Options struct {
+	Side   mirror.Side
+	URL    *url.URL // scheme, host, path prefix
+	Org    string
+	Bucket string
+	// Token returns the token now in force; it is asked again before a 401 is believed.
+	Token func() (string, error)
+	// Dial replaces net.Dialer, for tests and wrapped connections.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Compress asks for compressed answers: worth it on any link slower than the server's compressor.
+	Compress bool
+}
+
+// Client reads one bucket. It is safe for concurrent use.
+type Client struct {
+	o     Options
+	http  *http.Client
+	dials atomic.Int64
+	wire  atomic.Int64 // bytes of answers, as sent
+
+	mu       sync.Mutex
+	probe    mirror.Probe // the last full one
+	probedAt time.Time
+	probedOn int64 // dials at that time
+	series   map[string]float64
+	conflict map[string][]mirrorField // measurements with a field of several types; nil: not asked yet
+
+}
+
+// New returns a Client; nothing is sent before its first method is called.
+func New(o Options) *Client {
+	c := &Client{o: o, series: map[string]float64{}}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			c.dials.Add(1)
+			return &idleConn{Conn: conn}, nil
+		},
+		DisableCompression:     true,
+		ResponseHeaderTimeout:  firstByteTimeout,
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        45 * time.Second,
+		ReadBufferSize:         64 << 10,
+		WriteBufferSize:        64 << 10,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return c
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// URL returns the address without anything secret.
+func (c *Client) URL() string { return c.o.URL.String() }
+
+// WireBytes returns how many bytes of answers came so far, as sent over the link.
+func (c *Client) WireBytes() int64 { return c.wire.Load() }
+
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+// idleConn gives up on a peer that says nothing for idleTimeout.
+type idleConn struct{ net.Conn }
+
+func (c *idleConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *idleConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+type request struct {
+	op     string
+	method string
+	path   string
+	query  url.Values
+	form   url.Values
+	body   []byte
+	gzip   bool // body is compressed
+	accept string
+	write  bool
+	limit  int64
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   io.ReadCloser
+	date   int64
+}
+
+func (c *Client) fail(r *request, kind mirror.Kind, status int, err error) *mirror.Error {
+	return &mirror.Error{Kind: kind, Side: c.o.Side, URL: c.URL(), Op: r.op, Status: status, Err: err}
+}
+
+// do sends r and returns an answer with a 2xx status. Its body ends with an error unless it came whole.
+func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
+	a, err := c.once(ctx, r)
+	if e := (*mirror.Error)(nil); errors.As(err, &e) && e.Status == http.StatusUnauthorized {
+		// The token may just have been rotated: read it once more before believing the answer.
+		return c.once(ctx, r)
+	}
+	return a, err
+}
+
+func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
+	u := *c.o.URL
+	u.Path = strings.TrimSuffix(u.Path, "/") + r.path
+	u.RawQuery = r.query.Encode()
+	body := r.body
+	if r.form != nil {
+		body = []byte(r.form.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, c.fail(r, mirror.Foreign, 0, errors.New("unusable address"))
+	}
+	req.GetBody = nil // one request is one attempt: the transport may not repeat a write
+	if r.form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if r.gzip {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	if r.accept != "" {
+		req.Header.Set("Accept", r.accept)
+	}
+	if c.o.Compress && !r.write {
+		req.Header.Set("Accept-Encoding", "gzip")
+	}
+	req.Header.Set("Cache-Control", "no-cache")
+	req.Header.Set("User-Agent", "influxmirror")
+	if c.o.Token != nil {
+		token, err := c.o.Token()
+		if err != nil {
+			return nil, c.fail(r, mirror.Rights, 0, err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Token "+token)
+		}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.classify(ctx, r, err)
+	}
+	a := &answer{status: resp.StatusCode, header: resp.Header}
+	if t, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.date = t.UnixNano()
+	}
+	if resp.StatusCode != http.StatusNoContent && resp.ContentLength < 0 && resp.ProtoMajor == 1 && !chunked(resp) {
+		resp.Body.Close()
+		return nil, c.fail(r, mirror.Foreign, resp.StatusCode, errors.New("the server or a proxy does not mark the end of its answers"))
+	}
+	limit := r.limit
+	if limit == 0 {
+		limit = maxSmallAnswer
+	}
+	a.body = &wholeBody{c: c, r: r, ctx: ctx, closer: resp.Body, limit: limit, src: &counting{resp.Body, &c.wire}}
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		a.body.(*wholeBody).packed = true
+	}
+	if resp.StatusCode/100 != 2 {
+		defer a.body.Close()
+		return nil, c.refusal(r, resp, a)
+	}
+	return a, nil
+}
+
+func chunked(resp *http.Response) bool {
+	return len(resp.TransferEncoding) > 0 && resp.TransferEncoding[0] == "chunked"
+}
+
+// classify says what an error of the transport means.
+func (c *Client) classify(ctx context.Context, r *request, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err // its text holds the query
+	}
+	kind := mirror.Broken
+	if r.write {
+		kind = mirror.Unknown
+	}
+	if d := (*dialError)(nil); errors.As(err, &d) {
+		kind, err = mirror.Unreachable, d.error
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
+			err = op.Err
+		}
+	}
+	if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
+		err = errors.New("no answer in time")
+		if kind == mirror.Broken {
+			kind = mirror.Unreachable
+		}
+	}
+	return c.fail(r, kind, 0, err)
+}
+
+// refusal says what a status other than 2xx means.
+func (c *Client) refusal(r *request, resp *http.Response, a *answer) error {
+	text := message(a.body)
+	if resp.StatusCode/100 == 3 {
+		to := "elsewhere"
+		if l, err := url.Parse(resp.Header.Get("Location")); err == nil && l.Host != "" {
+			l.User, l.RawQuery, l.Fragment = nil, "", ""
+			to = strings.TrimSuffix(l.String(), r.path)
+		}
+		return c.fail(r, mirror.Foreign, resp.StatusCode, fmt.Errorf("redirects to %s; put that address in the config", to))
+	}
+	e := c.fail(r, mirror.Broken, resp.StatusCode, errors.New(text))
+	switch resp.StatusCode {
+	case 401, 403:
+		e.Kind = mirror.Rights
+	case 404:
+		e.Kind = mirror.Missing
+	case 407, 429, 502, 503, 504:
+		e.Kind = mirror.Busy
+		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
+			e.After = min(time.Duration(s)*time.Second, 10*time.Minute)
+		}
+	case 413:
+		e.Kind = mirror.TooLarge
+	case 400, 422:
+		e.Kind = mirror.Rejected
+	default:
+		if r.write {
+			e.Kind = mirror.Unknown
+		}
+	}
+	return e
+}
+
+// wholeBody is the body of an answer: it unpacks, caps, counts, and turns an early end into an error of kind Broken.
+type wholeBody struct {
+	c      *Client
+	r      *request
+	ctx    context.Context
+	src    io.Reader
+	closer io.Closer
+	packed bool
+	zip    *gzip.Reader
+	limit  int64
+	read   int64
+}
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	src := b.src
+	if b.packed {
+		if b.zip == nil {
+			z, err := gzip.NewReader(b.src)
+			if err != nil {
+				return 0, b.broken(err)
+			}
+			b.zip = z
+		}
+		src = b.zip
+	}
+	n, err := src.Read(p)
+	b.read += int64(n)
+	if b.read > b.limit {
+		return 0, b.c.fail(b.r, mirror.TooLarge, 0, fmt.Errorf("answer larger than %d MiB", b.limit>>20))
+	}
+	if err != nil && err != io.EOF {
+		err = b.broken(err)
+	}
+	return n, err
+}
+
+func (b *wholeBody) broken(err error) error {
+	if b.ctx.Err() != nil {
+		return b.ctx.Err()
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("answer cut off")
+	}
+	return b.c.fail(b.r, mirror.Broken, 0, fmt.Errorf("%w after %d bytes", err, b.read))
+}
+
+func (b *wholeBody) Close() error { return b.closer.Close() }
+
+type counting struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (r *counting) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,60 @@
+package influx
+
+import (
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// ident quotes an InfluxQL identifier.
+func ident(s string) string { return `"` + identEscaper.Replace(s) + `"` }
+
+// literal quotes an InfluxQL string.
+func literal(s string) string { return "'" + literalEscaper.Replace(s) + "'" }
+
+var (
+	identEscaper   = strings.NewReplacer("\n", `\n`, `\`, `\\`, `"`, `\"`)
+	literalEscaper = strings.NewReplacer("\n", `\n`, `\`, `\\`, `'`, `\'`)
+)
+
+// message takes the server's words out of an error's body: JSON of 1.x or 2.x, or the beginning of whatever it is, made printable.
+func message(body io.Reader) string {
+	b, _ := io.ReadAll(io.LimitReader(body, 64<<10))
+	var e struct {
+		Message string `json:"message"`
+		Error   string `json:"error"`
+	}
+	text := strings.TrimSpace(string(b))
+	if json.Unmarshal(b, &e) == nil && e.Message+e.Error != "" {
+		text = e.Message
+		if text == "" {
+			text = e.Error
+		}
+	} else if strings.HasPrefix(text, "<") {
+		return "not an InfluxDB answer (HTML)"
+	}
+	if text == "" {
+		return "no reason given"
+	}
+	return printable(text, 400)
+}
+
+// printable makes a peer's text safe for a terminal and cuts it to n bytes.
+func printable(s string, n int) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= n {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			q := strconv.QuoteRune(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}

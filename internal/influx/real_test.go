@@ -1,0 +1,162 @@
+package influx
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"influxmirror/internal/mirror"
+	"influxmirror/test/servers"
+)
+
+func targetOf(t *testing.T, s *servers.Server, bucket string) *Target {
+	t.Helper()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewTarget(Options{Side: mirror.SourceSide, URL: u, Org: s.Org, Bucket: bucket, Token: func() (string, error) { return s.Token, nil }})
+	t.Cleanup(c.Close)
+	return c
+}
+
+const week = 7 * 24 * time.Hour
+
+var oddLines = strings.Join([]string{
+	`m,host=a,t=x f=1.5,i=-9223372036854775808i,u=18446744073709551615u,b=true,s="" 1700000000000000000`,
+	`m,host=b f=-0,i=9223372036854775807i,s="quote \" backslash \\ newline ` + "\n" + ` cr ` + "\r\n" + ` emoji 🛰 bad ` + "\xff\xfe" + `" 1700000000000000001`,
+	`m f=1e308,b=false 1700000000000000002`,
+	`m,host=f,f=tagged f=5e-324 1700000000000000003`,
+	`a\ b\,c=d,k\ \=\,=v\ \=\,ü f\ \=\,"q=1,back\slash=2 1700000000000000000`,
+	"edges v=1 -9223372036854775806",
+	"edges v=2 9223372036854775806",
+	"edges v=3 0",
+	"edges v=4 -9223372036854775000",
+	"edges v=5 9223372036854770000",
+	"types v=1i 1600000000000000000",
+	"types v=1 1601000000000000000",
+	`types v="one" 1602000000000000000`,
+	"types v=true 1603000000000000000",
+	"types,t=a v=3u,w=1 1604000000000000000",
+}, "\n")
+
+func TestReadWriteReal(t *testing.T) {
+	s := servers.Start(t, servers.V2)
+	ctx := context.Background()
+	s.CreateBucket("src", 0, week)
+	s.CreateBucket("dst", 0, week)
+	s.Write("src", oddLines)
+	src, dst := targetOf(t, s, "src"), targetOf(t, s, "dst")
+	p, err := src.Probe(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dst.Probe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !p.Counters.Known() || p.ShardGroup != int64(week) || p.Date == 0 {
+		t.Errorf("probe %+v", p)
+	}
+	grid := mirror.NewGrid(p.ShardGroup)
+	survey := func(c *Client) (out []mirror.Count) {
+		err := c.Survey(ctx, mirror.SurveyRequest{Window: mirror.Axis, Width: grid.Duration(), Offset: grid.Offset()}, func(n mirror.Count) error {
+			out = append(out, n)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	counts := survey(src.Client)
+	var sum uint64
+	for _, n := range counts {
+		sum += n.Samples
+		if g := grid.Group(n.Window.Start); g != n.Window {
+			t.Errorf("step %v is not the shard group %v", n.Window, g)
+		}
+		chunk := mirror.Chunk{Measurement: n.Measurement, Window: n.Window, Width: grid.Width()}
+		w, err := dst.Open(ctx, chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first mirror.Reading
+		for _, per := range []float64{1, 1e9} { // wide, then GROUP BY *
+			src.series[n.Measurement] = per
+			var sink Sink
+			if per == 1e9 {
+				sink = w.Write
+			}
+			r, err := src.Read(ctx, chunk, sink)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Total().Count != n.Samples {
+				t.Errorf("%v: read %d, survey %d", chunk, r.Total().Count, n.Samples)
+			}
+			if per == 1 {
+				first = r
+			} else if fmt.Sprint(first.Cells) != fmt.Sprint(r.Cells) {
+				t.Errorf("%v: the two forms differ", chunk)
+			}
+		}
+		refused, err := w.Close()
+		if err != nil || len(refused) > 0 {
+			t.Fatal(err, refused)
+		}
+		back, err := dst.Read(ctx, chunk, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(back.Cells) != fmt.Sprint(first.Cells) {
+			t.Errorf("%v: read back %v, want %v", chunk, back.Total(), first.Total())
+		}
+	}
+	if sum != 24 {
+		t.Errorf("survey counts %d samples, want 24: %v", sum, counts)
+	}
+	if got := survey(dst.Client); fmt.Sprint(got) != fmt.Sprint(counts) {
+		t.Errorf("surveys differ: %v, %v", got, counts)
+	}
+	if _, err := src.Read(ctx, mirror.Chunk{Measurement: "types", Window: mirror.Window{Start: 1600000000000000000, Stop: 1605000000000000000}, Width: grid.Width()}, nil); mirror.KindOf(err) != mirror.MultiShard {
+		t.Errorf("a window over several shards: %v", err)
+	}
+}
+
+func TestRefusedFieldsReal(t *testing.T) {
+	s := servers.Start(t, servers.V2)
+	ctx := context.Background()
+	s.CreateBucket("dst", 0, week)
+	s.Write("dst", `m v="text" 1700000000000000000`)
+	dst := targetOf(t, s, "dst")
+	if _, err := dst.Probe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var lines []byte
+	for i := range 1000 {
+		lines = fmt.Appendf(lines, "m,t=%d ok=%di,v=%d,z=1 17000000000000%05d\n", i%7, i, i, i)
+	}
+	w, err := dst.Open(ctx, mirror.Chunk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(lines); err != nil {
+		t.Fatal(err)
+	}
+	refused, err := w.Close()
+	if err != nil || len(refused) != 1000 {
+		t.Fatalf("%d refused, %v", len(refused), err)
+	}
+	for line, why := range refused {
+		if !strings.Contains(line, " v=") || !strings.Contains(why, "type conflict") {
+			t.Errorf("%q: %s", line, why)
+		}
+	}
+	r, err := dst.Read(ctx, mirror.Chunk{Measurement: "m", Window: mirror.Window{Start: 1699833600000000000, Stop: 1700438400000000000}, Width: int64(week)}, nil)
+	if err != nil || r.Total().Count != 2001 {
+		t.Errorf("%v %v, want 2001 samples", r, err)
+	}
+}

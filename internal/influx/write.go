@@ -1,0 +1,230 @@
+package influx
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/klauspost/compress/gzip"
+
+	"influxmirror/internal/lineproto"
+	"influxmirror/internal/mirror"
+)
+
+// A body of a write holds at most this many bytes before compression: 5 000 to 10 000 lines of some fields (facts 22).
+const bodySize = 2 << 20
+
+// Target is a Client that may also write.
+type Target struct {
+	*Client
+}
+
+// NewTarget returns a Target; nothing is sent before its first method is called.
+func NewTarget(o Options) *Target { return &Target{New(o)} }
+
+// Writer writes lines of one Chunk: one request at a time. It is not safe for concurrent use.
+type Writer struct {
+	t        *Target
+	ctx      context.Context
+	full     []byte
+	zip      *gzip.Writer
+	body     bytes.Buffer
+	inflight chan error
+	sending  []byte
+	refused  map[string]string
+	stuck    map[string]string // fields the target refuses in this Chunk
+}
+
+// Open begins to write one Chunk.
+func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (*Writer, error) {
+	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	return &Writer{t: t, ctx: ctx, zip: z, refused: map[string]string{}, stuck: map[string]string{}}, err
+}
+
+// Write takes whole canonical lines and returns before they are stored. It is idempotent. After an error the outcome is unknown; only a read settles it.
+func (w *Writer) Write(lines []byte) error {
+	if len(w.full)+len(lines) > bodySize {
+		if err := w.send(); err != nil {
+			return err
+		}
+	}
+	w.full = append(w.full, lines...)
+	return nil
+}
+
+// Close sends what is left and waits for the last answer. It returns the lines the target refused, one field a line, with its words.
+// Without an error every other line was acknowledged.
+func (w *Writer) Close() (refused map[string]string, err error) {
+	if err := w.send(); err != nil {
+		return nil, err
+	}
+	return w.refused, w.wait()
+}
+
+// send starts the request for the collected lines after the one before it was answered.
+func (w *Writer) send() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	if len(w.full) == 0 {
+		return nil
+	}
+	w.full, w.sending = w.sending[:0], w.full
+	w.inflight = make(chan error, 1)
+	go func() { w.inflight <- w.post(w.sending) }() // ended by wait, which every path to Close and Abort calls
+	return nil
+}
+
+func (w *Writer) wait() error {
+	if w.inflight == nil {
+		return nil
+	}
+	err := <-w.inflight
+	w.inflight = nil
+	return err
+}
+
+// Abort waits for the request in flight and gives up the rest.
+func (w *Writer) Abort() { _ = w.wait() }
+
+// post stores lines, or finds the ones the target refuses.
+func (w *Writer) post(lines []byte) error {
+	err := w.put(lines)
+	switch mirror.KindOf(err) {
+	case mirror.Rejected:
+		return w.bisect(w.withoutStuck(lines), err)
+	case mirror.TooLarge:
+		a, b := lineproto.Half(lines)
+		if len(b) == 0 {
+			return w.single(a, err)
+		}
+		if err := w.post(bytes.Clone(a)); err != nil {
+			return err
+		}
+		return w.post(bytes.Clone(b))
+	}
+	return err
+}
+
+// bisect halves refused lines down to one line, and that to one field a line: a bad sample drops neither its
+// neighbours nor the other fields of its line (facts 16).
+func (w *Writer) bisect(lines []byte, why error) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	a, b := lineproto.Half(lines)
+	if len(b) == 0 {
+		return w.single(a, why)
+	}
+	for _, part := range [][]byte{a, b} {
+		if part = w.withoutStuck(part); len(part) == 0 {
+			continue
+		}
+		if err := w.put(part); mirror.KindOf(err) == mirror.Rejected {
+			if err := w.bisect(part, err); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// single sends the fields of one refused line one by one.
+func (w *Writer) single(line []byte, why error) error {
+	var failed error
+	n := 0
+	lineproto.Fields(line, func([]byte, []byte) { n++ })
+	lineproto.Fields(line, func(field, one []byte) {
+		if failed != nil {
+			return
+		}
+		err := why
+		if n > 1 {
+			err = w.put(one)
+		}
+		switch kind := mirror.KindOf(err); {
+		case err == nil:
+		case kind == mirror.Rejected || kind == mirror.TooLarge:
+			w.refuse(string(field), one, err)
+		default:
+			failed = err
+		}
+	})
+	return failed
+}
+
+func (w *Writer) refuse(field string, line []byte, why error) {
+	reason := why.Error()
+	if e := (*mirror.Error)(nil); errors.As(why, &e) {
+		reason = e.Err.Error()
+	}
+	w.refused[string(line)] = reason
+	if isConflict(reason) {
+		w.stuck[field] = reason
+	}
+}
+
+// isConflict: the type of a field is one per measurement and shard, so the rest of the field in this Chunk is refused as well.
+func isConflict(reason string) bool {
+	return bytes.Contains([]byte(reason), []byte("field type conflict"))
+}
+
+// withoutStuck takes the fields out of lines that are known to be refused.
+func (w *Writer) withoutStuck(lines []byte) []byte {
+	if len(w.stuck) == 0 {
+		return lines
+	}
+	var out []byte
+	for rest := lines; len(rest) > 0; {
+		var line []byte
+		line, rest = lineproto.Next(rest)
+		kept := 0
+		lineproto.Fields(line, func(field, one []byte) {
+			if why, ok := w.stuck[string(field)]; ok {
+				w.refused[string(one)] = why
+			} else {
+				out = append(out, one...)
+				kept++
+			}
+		})
+	}
+	return out
+}
+
+// put sends one body. Only 204 means stored.
+func (w *Writer) put(lines []byte) error {
+	body := lines
+	if w.t.o.Compress {
+		w.body.Reset()
+		w.zip.Reset(&w.body)
+		if _, err := w.zip.Write(lines); err != nil {
+			return err
+		}
+		if err := w.zip.Close(); err != nil {
+			return err
+		}
+		body = w.body.Bytes()
+	}
+	w.t.mu.Lock()
+	p := w.t.probe
+	w.t.mu.Unlock()
+	if p.BucketID == "" {
+		return errors.New("write before the first probe")
+	}
+	r := &request{op: "write", method: http.MethodPost, path: "/api/v2/write", write: true, gzip: w.t.o.Compress, body: body,
+		query: url.Values{"orgID": {p.OrgID}, "bucket": {p.BucketID}}}
+	a, err := w.t.do(w.ctx, r)
+	if err != nil {
+		return err
+	}
+	a.body.Close()
+	if a.status != http.StatusNoContent {
+		return w.t.fail(r, mirror.Unknown, a.status, errors.New("not the answer InfluxDB gives to a write"))
+	}
+	return nil
+}
