@@ -34,14 +34,13 @@ type Writer struct {
 	body     bytes.Buffer
 	inflight chan error
 	sending  []byte
-	refused  map[string]string
-	stuck    map[string]string // fields the target refuses in this Chunk
+	refused  mirror.Refusals
 }
 
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (*Writer, error) {
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
-	return &Writer{t: t, ctx: ctx, zip: z, refused: map[string]string{}, stuck: map[string]string{}}, err
+	return &Writer{t: t, ctx: ctx, zip: z, refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[string]string{}}}, err
 }
 
 // Write takes whole canonical lines and returns before they are stored. It is idempotent. After an error the outcome is unknown; only a read settles it.
@@ -55,11 +54,10 @@ func (w *Writer) Write(lines []byte) error {
 	return nil
 }
 
-// Close sends what is left and waits for the last answer. It returns the lines the target refused, one field a line, with its words.
-// Without an error every other line was acknowledged.
-func (w *Writer) Close() (refused map[string]string, err error) {
+// Close sends what is left and waits for the last answer. It returns what the target refused. Without an error everything else was acknowledged.
+func (w *Writer) Close() (mirror.Refusals, error) {
 	if err := w.send(); err != nil {
-		return nil, err
+		return mirror.Refusals{}, err
 	}
 	return w.refused, w.wait()
 }
@@ -92,6 +90,10 @@ func (w *Writer) Abort() { _ = w.wait() }
 
 // post stores lines, or finds the ones the target refuses.
 func (w *Writer) post(lines []byte) error {
+	lines = w.withoutStuck(lines)
+	if len(lines) == 0 {
+		return nil
+	}
 	err := w.put(lines)
 	switch mirror.KindOf(err) {
 	case mirror.Rejected:
@@ -121,7 +123,7 @@ func (w *Writer) bisect(lines []byte, why error) error {
 	}
 	for _, part := range [][]byte{a, b} {
 		if part = w.withoutStuck(part); len(part) == 0 {
-			continue
+			continue // all of it belongs to fields found stuck meanwhile
 		}
 		if err := w.put(part); mirror.KindOf(err) == mirror.Rejected {
 			if err := w.bisect(part, err); err != nil {
@@ -163,9 +165,10 @@ func (w *Writer) refuse(field string, line []byte, why error) {
 	if e := (*mirror.Error)(nil); errors.As(why, &e) {
 		reason = e.Err.Error()
 	}
-	w.refused[string(line)] = reason
 	if isConflict(reason) {
-		w.stuck[field] = reason
+		w.refused.Fields[field] = reason
+	} else {
+		w.refused.Lines[string(line)] = reason
 	}
 }
 
@@ -174,22 +177,18 @@ func isConflict(reason string) bool {
 	return bytes.Contains([]byte(reason), []byte("field type conflict"))
 }
 
-// withoutStuck takes the fields out of lines that are known to be refused.
+// withoutStuck takes the fields out of lines that are known to be refused; what is left of such a line becomes one line a field.
 func (w *Writer) withoutStuck(lines []byte) []byte {
-	if len(w.stuck) == 0 {
+	if len(w.refused.Fields) == 0 {
 		return lines
 	}
 	var out []byte
 	for rest := lines; len(rest) > 0; {
 		var line []byte
 		line, rest = lineproto.Next(rest)
-		kept := 0
 		lineproto.Fields(line, func(field, one []byte) {
-			if why, ok := w.stuck[string(field)]; ok {
-				w.refused[string(one)] = why
-			} else {
+			if _, ok := w.refused.Fields[string(field)]; !ok {
 				out = append(out, one...)
-				kept++
 			}
 		})
 	}

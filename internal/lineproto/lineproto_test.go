@@ -153,3 +153,16 @@ func BenchmarkHashSample(b *testing.B) {
 		f.AddHash(Hash(buf))
 	}
 }
+
+func TestParseIsTheInverse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := genSample(t, rapid.Int64Range(mirror.MinTime, mirror.MaxTime).Draw(t, "time"))
+		if UnwritableSeries(s.Measurement, s.Tags) != "" || UnwritableField(s.Field) != "" {
+			t.Skip("cannot be written")
+		}
+		got, err := Parse(AppendLine(nil, &s))
+		if err != nil || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", s) {
+			t.Fatalf("%#v came back as %#v, %v", s, got, err)
+		}
+	})
+}

@@ -186,3 +186,17 @@ func compare(a, b int64) int {
 	}
 	return 0
 }
+
+// Refusals are what a target did not take of the lines written to one Chunk.
+type Refusals struct {
+	Lines  map[string]string // canonical lines of one field → the server's words
+	Fields map[string]string // escaped field keys whose every value is refused in this Chunk → the server's words
+}
+
+// Reason returns why a line of one field, whose escaped field key is given, was refused, or "".
+func (r Refusals) Reason(field, line string) string {
+	if why, ok := r.Fields[field]; ok {
+		return why
+	}
+	return r.Lines[line]
+}
