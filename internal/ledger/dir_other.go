@@ -1,0 +1,11 @@
+//go:build !linux
+
+package ledger
+
+import "io/fs"
+
+const noFollow = 0
+
+func checkPlace(string, fs.FileInfo) error { return nil }
+
+func noSpace(string) bool { return false }

@@ -1,0 +1,265 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"influxmirror/internal/mirror"
+)
+
+// Record replaces what is remembered of a group by g, in one durable transaction; a group without Proofs and
+// exceptions is removed. It stores nothing and returns an error that wraps ErrInvalid if a Proof does not hold, Proofs
+// overlap or are out of order, or anything lies outside the group. After another error the old or the new group is
+// stored, never a mixture.
+func (p *Pair) Record(ctx context.Context, g mirror.Group) error {
+	op := "record " + strconv.Quote(g.Measurement)
+	if g.Window.Empty() {
+		return wrap(p.l.dir, op, fmt.Errorf("%w: empty group", ErrInvalid))
+	}
+	if err := errors.Join(checkProofs(g.Window, g.Proofs), checkExceptions(g.Window, g.Exceptions)); err != nil {
+		return wrap(p.l.dir, op, err)
+	}
+	return wrap(p.l.dir, op, p.l.write(ctx, func(tx *sql.Tx) error { return p.record(ctx, tx, g) }))
+}
+
+func (p *Pair) record(ctx context.Context, tx *sql.Tx, g mirror.Group) error {
+	l, name, start := p.l, []byte(g.Measurement), g.Window.Start
+	if _, err := tx.StmtContext(ctx, l.dropExc).ExecContext(ctx, p.id, name, start); err != nil {
+		return err
+	}
+	var proof int64
+	err := tx.StmtContext(ctx, l.findProof).QueryRowContext(ctx, p.id, name, start).Scan(&proof)
+	known := err == nil
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if len(g.Proofs) == 0 && len(g.Exceptions) == 0 {
+		if !known {
+			return nil
+		}
+		return p.remove(ctx, tx, name, start, proof)
+	}
+
+	buf := make([]byte, 0, 4096)
+	sums := make([]int64, len(g.Exceptions))
+	for i, e := range g.Exceptions {
+		body := appendException(nil, g.Window, e)
+		sums[i] = sumException(buf, p.key, g.Measurement, start, i, e.Class, body)
+		_, err := tx.StmtContext(ctx, l.addExc).ExecContext(ctx, p.id, name, start, i, string(e.Class), body, sums[i])
+		if err != nil {
+			return err
+		}
+	}
+	body := appendProofs(make([]byte, 0, 2048), g.Window, g.Proofs)
+	if known {
+		_, err = tx.StmtContext(ctx, l.setProof).ExecContext(ctx, body, proof)
+	} else {
+		var res sql.Result
+		if res, err = tx.StmtContext(ctx, l.addProof).ExecContext(ctx, body); err == nil {
+			proof, err = res.LastInsertId()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s := g.Summary()
+	bodySum := sumBody(buf, p.key, g.Measurement, g.Window, body, sums)
+	_, err = tx.StmtContext(ctx, l.setSummary).ExecContext(ctx, p.id, name, start, s.Window.Stop, s.Cells,
+		int64(s.Source), int64(s.Target), int64(s.Excepted), int64(s.Extra), s.AsOf, proof, bodySum,
+		sumSummary(buf, p.key, s, proof, bodySum))
+	return err
+}
+
+func (p *Pair) remove(ctx context.Context, tx *sql.Tx, name []byte, start, proof int64) error {
+	if _, err := tx.StmtContext(ctx, p.l.dropProof).ExecContext(ctx, proof); err != nil {
+		return err
+	}
+	_, err := tx.StmtContext(ctx, p.l.dropSummary).ExecContext(ctx, p.id, name, start)
+	return err
+}
+
+// Group returns the stored group of a measurement that begins where w does; its Window is the stored one. If there is
+// none, or it does not match its checksum, that is a Group of w without Proofs.
+func (p *Pair) Group(ctx context.Context, measurement string, w mirror.Window) (mirror.Group, error) {
+	g := mirror.Group{Measurement: measurement, Window: w}
+	var bad *int64
+	err := p.l.view(ctx, func(tx *sql.Tx) error {
+		stored, sum, err := p.group(ctx, tx, measurement, w.Start)
+		switch {
+		case err == nil:
+			g = stored
+		case errors.Is(err, errBlob):
+			bad, err = &sum, nil
+		case errors.Is(err, sql.ErrNoRows):
+			err = nil
+		}
+		return err
+	})
+	if err != nil {
+		return mirror.Group{}, wrap(p.l.dir, "read "+strconv.Quote(measurement), err)
+	}
+	if bad != nil {
+		p.l.dropped.Add(1)
+		// If this fails the row stays, and is found bad again.
+		_ = p.drop(ctx, measurement, w.Start, *bad)
+	}
+	return g, nil
+}
+
+// group reads a group. It returns errBlob, and the checksum it found, for one that is not what was recorded.
+func (p *Pair) group(ctx context.Context, tx *sql.Tx, measurement string, start int64) (g mirror.Group, sum int64, err error) {
+	s := mirror.Summary{Measurement: measurement, Window: mirror.Window{Start: start}}
+	var body []byte
+	var source, target, excepted, extra, proof, bodySum int64
+	err = tx.StmtContext(ctx, p.l.getGroup).QueryRowContext(ctx, p.id, []byte(measurement), start).Scan(&s.Window.Stop,
+		&s.Cells, &source, &target, &excepted, &extra, &s.AsOf, &proof, &bodySum, &sum, &body)
+	if err != nil {
+		return g, sum, err
+	}
+	s.Source, s.Target, s.Excepted, s.Extra = uint64(source), uint64(target), uint64(excepted), uint64(extra)
+	g = mirror.Group{Measurement: measurement, Window: s.Window}
+	if s.Window.Empty() || sumSummary(nil, p.key, s, proof, bodySum) != sum {
+		return g, sum, errBlob
+	}
+	var sums []int64
+	rows, err := tx.StmtContext(ctx, p.l.getExceptions).QueryContext(ctx, p.id, []byte(measurement), start)
+	if err != nil {
+		return g, sum, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		e, check, err := p.exception(rows, measurement, start)
+		if err != nil {
+			return g, sum, err
+		}
+		g.Exceptions, sums = append(g.Exceptions, e), append(sums, check)
+	}
+	if err := rows.Err(); err != nil {
+		return g, sum, err
+	}
+	if sumBody(nil, p.key, measurement, s.Window, body, sums) != bodySum {
+		return g, sum, errBlob
+	}
+	if g.Proofs, err = parseProofs(body, s.Window); err == nil && g.Summary() != s {
+		err = errBlob
+	}
+	return g, sum, err
+}
+
+// exception reads the row n, class, body, sum. It returns errBlob for one that is not what was recorded.
+func (p *Pair) exception(rows *sql.Rows, measurement string, start int64) (e mirror.Exception, sum int64, err error) {
+	var n int
+	var class string
+	var body []byte
+	if err := rows.Scan(&n, &class, &body, &sum); err != nil {
+		return e, 0, err
+	}
+	if sumException(nil, p.key, measurement, start, n, mirror.Class(class), body) != sum {
+		return e, 0, errBlob
+	}
+	e, err = parseException(body, start, mirror.Class(class))
+	return e, sum, err
+}
+
+// drop removes a bad group, unless it was recorded anew since its checksum was read.
+func (p *Pair) drop(ctx context.Context, measurement string, start, sum int64) error {
+	return p.l.write(ctx, func(tx *sql.Tx) error {
+		_, now, err := p.group(ctx, tx, measurement, start)
+		if !errors.Is(err, errBlob) || now != sum {
+			return err
+		}
+		name := []byte(measurement)
+		if _, err := tx.StmtContext(ctx, p.l.dropExc).ExecContext(ctx, p.id, name, start); err != nil {
+			return err
+		}
+		// The body stays: the number of it cannot be trusted, and it may be another group's.
+		_, err = tx.StmtContext(ctx, p.l.dropSummary).ExecContext(ctx, p.id, name, start)
+		return err
+	})
+}
+
+// Summaries lists what is remembered of all groups by measurement and start, without reading the groups.
+func (p *Pair) Summaries(ctx context.Context) ([]mirror.Summary, error) {
+	rows, err := p.l.r.QueryContext(ctx, `SELECT measurement, start, stop, cells, source, target, excepted, extra, as_of, proof,
+		body_sum, sum FROM summary WHERE pair = ? ORDER BY measurement, start`, p.id)
+	if err != nil {
+		return nil, wrap(p.l.dir, "list groups", err)
+	}
+	defer rows.Close()
+	var all []mirror.Summary
+	var name sql.RawBytes
+	buf := make([]byte, 0, 256)
+	last := ""
+	for rows.Next() {
+		var s mirror.Summary
+		var source, target, excepted, extra, proof, bodySum, sum int64
+		if rows.Scan(&name, &s.Window.Start, &s.Window.Stop, &s.Cells, &source, &target, &excepted, &extra, &s.AsOf,
+			&proof, &bodySum, &sum) != nil {
+			p.l.dropped.Add(1)
+			continue
+		}
+		if string(name) != last {
+			last = string(name)
+		}
+		s.Measurement = last
+		s.Source, s.Target, s.Excepted, s.Extra = uint64(source), uint64(target), uint64(excepted), uint64(extra)
+		if s.Window.Empty() || sumSummary(buf, p.key, s, proof, bodySum) != sum {
+			p.l.dropped.Add(1)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all, wrap(p.l.dir, "list groups", rows.Err())
+}
+
+// Listed is an Exception and whose it is.
+type Listed struct {
+	Measurement string
+	mirror.Exception
+}
+
+// Exceptions lists the exceptions of the given classes, of all classes if none is given, by measurement and group. It
+// ends after the first error. The ledger can be written meanwhile; the list shows it as it was at the start.
+func (p *Pair) Exceptions(ctx context.Context, classes ...mirror.Class) iter.Seq2[Listed, error] {
+	wanted := map[mirror.Class]bool{}
+	for _, c := range classes {
+		wanted[c] = true
+	}
+	return func(yield func(Listed, error) bool) {
+		rows, err := p.l.r.QueryContext(ctx, `SELECT measurement, start, n, class, body, sum FROM exception WHERE pair = ?
+			ORDER BY measurement, start, n`, p.id)
+		if err != nil {
+			yield(Listed{}, wrap(p.l.dir, "list exceptions", err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name, body []byte
+			var class string
+			var start, sum int64
+			var n int
+			var e mirror.Exception
+			err := rows.Scan(&name, &start, &n, &class, &body, &sum)
+			if err == nil && sumException(nil, p.key, string(name), start, n, mirror.Class(class), body) == sum {
+				e, err = parseException(body, start, mirror.Class(class))
+			} else {
+				err = errBlob
+			}
+			switch {
+			case err != nil:
+				p.l.dropped.Add(1)
+			case len(wanted) == 0 || wanted[e.Class]:
+				if !yield(Listed{string(name), e}, nil) {
+					return
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Listed{}, wrap(p.l.dir, "list exceptions", err))
+		}
+	}
+}
