@@ -1,0 +1,162 @@
+package influxtest
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/influxdata/influxql"
+)
+
+// A Tag of a series.
+type Tag struct{ Key, Value string }
+
+// A Sample is one stored value.
+type Sample struct {
+	Measurement string
+	Tags        []Tag // by key
+	Field       string
+	Value       any // float64, int64, uint64, bool or string
+	Time        int64
+}
+
+func sortTags(tags []Tag) {
+	slices.SortFunc(tags, func(a, b Tag) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+func newMeasurement(name string) *measurement {
+	return &measurement{name: name, fields: map[string]influxql.DataType{}, series: map[string]*series{}}
+}
+
+// admit creates the fields of a point. It returns the first one whose type is another already, after creating those before it.
+func (m *measurement) admit(p point) (field, bool) {
+	for _, f := range p.fields {
+		if f.key == "time" {
+			continue
+		}
+		switch has, ok := m.fields[f.key]; {
+		case !ok:
+			m.fields[f.key] = f.typ
+		case has != f.typ:
+			return f, false
+		}
+	}
+	return field{}, true
+}
+
+// add stores an admitted point.
+func (m *measurement) add(p point) {
+	s := m.series[p.key]
+	if s == nil {
+		s = &series{key: p.key, tags: p.tags, cols: map[string]*column{}}
+		m.series[p.key] = s
+		m.order = nil
+	}
+	for _, f := range p.fields {
+		if f.key == "time" {
+			continue
+		}
+		c := s.cols[f.key]
+		if c == nil {
+			c = &column{}
+			s.cols[f.key] = c
+		}
+		c.add(p.time, f.value)
+	}
+}
+
+// Dump returns everything a bucket holds (2.x: name or id; 1.x: db or db/rp), by measurement, series, field and time; also what no query shows.
+func (s *Server) Dump(bucket string) []Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.mustBucket(bucket)
+	type place struct {
+		key string
+		Sample
+	}
+	var all []place
+	for _, g := range b.groups {
+		for name, m := range g.measurements {
+			for _, se := range m.inOrder() {
+				for field, c := range se.cols {
+					times, vals := c.between(minTime, maxTime)
+					for i, t := range times {
+						all = append(all, place{se.key, Sample{name, se.tags, field, vals[i], t}})
+					}
+				}
+			}
+		}
+	}
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
+		return cmp.Or(cmp.Compare(a.Measurement, b.Measurement), cmp.Compare(a.key, b.key), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Time, b.Time)) < 0
+	})
+	samples := make([]Sample, len(all))
+	for i, p := range all {
+		samples[i] = p.Sample
+	}
+	return samples
+}
+
+// Delete removes the samples of a measurement ("" for all) from start to stop, both included, as a DELETE on 2.x does. Counters do not move.
+func (s *Server) Delete(bucket, measurement string, start, stop int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.mustBucket(bucket).groups {
+		for name, m := range g.measurements {
+			if measurement != "" && name != measurement {
+				continue
+			}
+			for key, se := range m.series {
+				left := 0
+				for _, c := range se.cols {
+					c.cut(start, stop)
+					left += len(c.times)
+				}
+				if left == 0 {
+					delete(m.series, key)
+					m.order = nil
+				}
+			}
+			if len(m.series) == 0 {
+				delete(g.measurements, name)
+			}
+		}
+	}
+}
+
+// Write stores lines in a bucket, past HTTP, rights and the request log. It panics when a server would refuse them.
+func (s *Server) Write(bucket, lines string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick()
+	if r := s.store(s.mustBucket(bucket), lines, 1); r != nil {
+		panic("influxtest: write to " + bucket + ": " + r.String())
+	}
+}
+
+// EnforceRetention drops expired shard groups now; a server does so every 30 minutes of its clock and when it starts.
+func (s *Server) EnforceRetention() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enforceRetention()
+}
+
+// A Shard is one shard group of a bucket.
+type Shard struct {
+	ID         uint64
+	Start, End time.Time
+	Points     uint64 // written since the server started
+}
+
+// Shards returns the shard groups of a bucket by time.
+func (s *Server) Shards(bucket string) []Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Shard
+	for _, g := range s.mustBucket(bucket).groups {
+		out = append(out, Shard{g.id, time.Unix(0, g.start).UTC(), time.Unix(0, g.end).UTC(), g.points})
+	}
+	return out
+}
