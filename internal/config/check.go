@@ -36,7 +36,7 @@ func (d *decoder) checkTargets() {
 		key := m.To.identity()
 		if other := first[key]; other != nil {
 			d.node(d.ends[i].to, "give each mirror a target bucket of its own",
-				"to: mirror %s writes into the same bucket", d.label(other))
+				"to: %s writes into the same bucket", d.label(other))
 			continue
 		}
 		first[key] = m
@@ -46,9 +46,9 @@ func (d *decoder) checkTargets() {
 // label names a mirror in a message.
 func (d *decoder) label(m *Mirror) string {
 	if i := slices.Index(d.cfg.Mirrors, m); m.Name == "" && i >= 0 {
-		return "in line " + strconv.Itoa(d.ends[i].at.Line)
+		return "the mirror in line " + strconv.Itoa(d.ends[i].at.Line)
 	}
-	return name(m.Name)
+	return "mirror " + name(m.Name)
 }
 
 func (r Ref) identity() string { return r.Endpoint.identity() + "\n" + r.Bucket }

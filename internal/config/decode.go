@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
 	"strings"
@@ -134,31 +135,43 @@ type entry struct {
 type section struct {
 	at      *yaml.Node
 	entries map[string]entry
+	after   []string // keys it has that a later version will know
+}
+
+// later says why a key is refused by this version.
+type later struct {
+	hint    string
+	message string // "" for the usual one
+	secret  bool   // the value is not shown
 }
 
 func (s section) has(key string) bool { _, ok := s.entries[key]; return ok }
 
-// section reads a mapping. Keys that are not in known are noted; those in later with the reason given there.
-func (d *decoder) section(n *yaml.Node, what string, known []string, later map[string]string) (section, bool) {
+// section reads a mapping. Keys that are not in known are noted; those in after with the reason given there.
+func (d *decoder) section(n *yaml.Node, what string, known []string, after map[string]later) (section, bool) {
 	at := n
 	if n = resolve(n); n.Kind != yaml.MappingNode {
 		d.source.hide(at)
 		d.node(at, "", "%s: keys and values expected, found %s", what, kind(n))
 		return section{}, false
 	}
-	s := section{at, map[string]entry{}}
+	s := section{at: at, entries: map[string]entry{}}
 	for _, e := range d.pairs(n) {
-		hint, isLater := later[e.key]
+		why, isLater := after[e.key]
 		switch {
 		case isLater:
-			d.node(e.at, hint, "%s: not supported by this version", e.key)
+			if why.secret {
+				d.source.hide(e.value)
+			}
+			s.after = append(s.after, e.key)
+			d.node(e.at, why.hint, "%s: %s", e.key, cmp.Or(why.message, "not supported by this version"))
 		case !contains(known, e.key):
 			d.source.hide(e.value)
 			all := append([]string(nil), known...)
-			for k := range later {
+			for k := range after {
 				all = append(all, k)
 			}
-			d.node(e.at, didYouMean(e.key, all), "%s: unknown key in %s", name(e.key), what)
+			d.node(e.at, didYouMean(e.key, all, known), "%s: unknown key in %s", name(e.key), what)
 		default:
 			s.entries[e.key] = e
 		}

@@ -47,15 +47,23 @@ func (e *Endpoint) identity() string { return normal(e.URL) + "\n" + e.Org }
 const tlsLater = "certificates of the system's authorities work with url: https://…; leave this out"
 
 var (
-	endpointKeys  = []string{"url", "org", "token", "token_file", "proxy", "username", "password", "password_file"}
-	endpointLater = map[string]string{
-		"link":                 "leave it out: the link is used as it is",
-		"ca_file":              tlsLater,
-		"client_cert_file":     tlsLater,
-		"client_key_file":      tlsLater,
-		"tls_server_name":      tlsLater,
-		"insecure_skip_verify": tlsLater,
-		"headers_file":         "leave it out: the only header sent to log in is Authorization",
+	endpointKeys  = []string{"url", "org", "token", "token_file", "proxy"}
+	endpointLater = map[string]later{
+		"link":                 {hint: "leave it out: the link is used as it is"},
+		"ca_file":              {hint: tlsLater},
+		"client_cert_file":     {hint: tlsLater},
+		"client_key_file":      {hint: tlsLater},
+		"tls_server_name":      {hint: tlsLater},
+		"insecure_skip_verify": {hint: tlsLater},
+		"headers_file":         {hint: "leave it out: the only header sent to log in is Authorization"},
+		"username":             version1,
+		"password":             version1,
+		"password_file":        version1,
+	}
+	version1 = later{
+		hint:    "InfluxDB 2 logs in with org and token_file",
+		message: "InfluxDB 1.x endpoints are not supported yet",
+		secret:  true,
 	}
 	// Words that begin an address of another kind.
 	reservedNames = []string{"dir", "profile", "http", "https"}
@@ -112,10 +120,9 @@ func (d *decoder) readEndpoint(e entry) *Endpoint {
 		d.source.hide(v.value)
 		d.node(v.at, "leave it out or write none", "proxy: not supported by this version")
 	}
-	for _, key := range []string{"username", "password", "password_file"} {
-		if v, ok := s.entries[key]; ok {
-			d.node(v.at, "InfluxDB 2 logs in with org and token_file", "%s: InfluxDB 1.x endpoints are not supported yet", key)
-			return nil
+	for _, key := range s.after {
+		if endpointLater[key] == version1 {
+			return nil // and no word about org and token
 		}
 	}
 	if v, at, ok := d.text(s, "url"); ok {

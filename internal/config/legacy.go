@@ -35,7 +35,7 @@ func isLegacy(root *yaml.Node) bool {
 // readLegacy maps a settings.yaml to endpoints remote and local, and a mirror for each bucket.
 func (d *decoder) readLegacy(root *yaml.Node) {
 	d.literal, d.cfg.Legacy, d.secretInFile = true, true, true
-	s := section{root, map[string]entry{}}
+	s := section{at: root, entries: map[string]entry{}}
 	var unknown []entry
 	for _, e := range d.pairs(root) {
 		if contains(legacyKeys, e.key) {
@@ -53,7 +53,7 @@ func (d *decoder) readLegacy(root *yaml.Node) {
 	}
 	for _, e := range unknown {
 		d.source.hide(e.value)
-		if hint := didYouMean(e.key, missing); strings.HasPrefix(hint, "did you") {
+		if hint := didYouMean(e.key, missing, nil); hint != "" {
 			d.node(e.at, hint, "%s: unknown key", name(e.key))
 			continue
 		}

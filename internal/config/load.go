@@ -9,9 +9,9 @@ import (
 
 var (
 	topKeys  = []string{"endpoints", "mirrors", "log_bucket", "state_dir", "ignore_buckets"}
-	topLater = map[string]string{
-		"web":   "leave it out",
-		"alert": "leave it out",
+	topLater = map[string]later{
+		"web":   {hint: "leave it out"},
+		"alert": {hint: "leave it out", secret: true},
 	}
 )
 

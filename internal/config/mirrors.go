@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,18 +11,18 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-const manyLater = "write one mirror for each bucket: name each bucket, as in from: station:cryostat"
+const manyLater = "write a mirror for each bucket and name each bucket, as in from: station:cryostat"
 
 var (
 	mirrorKeys  = []string{"name", "from", "to", "since", "wait", "include", "exclude", "create_bucket", "scrub"}
-	mirrorLater = map[string]string{
-		"buckets":            manyLater,
-		"exclude_buckets":    manyLater,
-		"add_tags":           "leave it out: tags are mirrored as they are",
-		"rename":             "leave it out: names are mirrored as they are",
-		"rename_measurement": "leave it out: names are mirrored as they are",
-		"rename_tag":         "leave it out: names are mirrored as they are",
-		"rename_field":       "leave it out: names are mirrored as they are",
+	mirrorLater = map[string]later{
+		"buckets":            {hint: manyLater},
+		"exclude_buckets":    {hint: manyLater},
+		"add_tags":           {hint: "leave it out: tags are mirrored as they are"},
+		"rename":             {hint: "leave it out: names are mirrored as they are"},
+		"rename_measurement": {hint: "leave it out: names are mirrored as they are"},
+		"rename_tag":         {hint: "leave it out: names are mirrored as they are"},
+		"rename_field":       {hint: "leave it out: names are mirrored as they are"},
 	}
 )
 
@@ -101,7 +102,7 @@ func (d *decoder) readRef(s section, key string, item *yaml.Node) Ref {
 	case !known:
 		d.node(at, d.endpointHint(end), "%s: no endpoint is called %s", key, d.shown(at, end))
 	case !found || strings.TrimSpace(bucket) == "":
-		d.node(at, "write "+key+": "+d.shown(at, end)+":BUCKET; "+manyLater, "%s: it names no bucket", key)
+		d.node(at, manyLater, "%s: it names no bucket", key)
 	default:
 		d.checkBucket(at, key, bucket)
 		return Ref{d.endpoints[end], bucket}
@@ -125,7 +126,8 @@ func (d *decoder) endpointHint(s string) string {
 	if len(names) == 0 {
 		return "define it under endpoints"
 	}
-	return didYouMean(s, names)
+	slices.Sort(names)
+	return didYouMean(s, names, names)
 }
 
 func (d *decoder) checkBucket(at *yaml.Node, key, bucket string) {

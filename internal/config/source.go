@@ -92,6 +92,9 @@ func (s *source) hideUnparsed() {
 		indent := len(runes) - len([]rune(strings.TrimLeft(text, " \t-")))
 		if m := secretInLine.FindStringIndex(text); m != nil {
 			from := utf8.RuneCountInString(text[:m[1]]) + 1
+			for from <= len(runes) && runes[from-1] == ' ' {
+				from++
+			}
 			s.hidden[i+1] = append(s.hidden[i+1], span{from, len(runes) + 1})
 			depth, inside = indent, true
 			continue
@@ -114,8 +117,12 @@ func (s *source) show(line, column int) (text string, caret int) {
 		for i := max(h.from, 1) - 1; i < min(h.to-1, len(runes)); i++ {
 			hide[i] = true
 		}
-		// What follows a value in a flow, up to the next key, is no part of it.
-		for i := min(h.to-1, len(runes)) - 1; i >= h.from && strings.ContainsRune(" \t,{}[]", runes[i]); i-- {
+		// What stands before the next node, indentation or the punctuation of a flow, is no part of the value.
+		first, between := h.from, " \t,{}[]"
+		if h.from == 1 {
+			first, between = 0, between+"-"
+		}
+		for i := min(h.to-1, len(runes)) - 1; i >= first && strings.ContainsRune(between, runes[i]); i-- {
 			hide[i] = false
 		}
 	}

@@ -7,8 +7,8 @@ import (
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
-// didYouMean returns a hint that names the likeliest of the choices, or all of them where none is near and they are few.
-func didYouMean(s string, choices []string) string {
+// didYouMean returns a hint that names the likeliest of the choices, or lists the known where none is near and they are few.
+func didYouMean(s string, choices, known []string) string {
 	choices = slices.Sorted(slices.Values(choices))
 	norm := func(s string) string { return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(s)) }
 	best, least := "", len(s)/3+1
@@ -22,8 +22,8 @@ func didYouMean(s string, choices []string) string {
 	switch {
 	case best != "":
 		return "did you mean " + name(best) + "?"
-	case len(choices) > 0 && len(choices) <= 16:
-		return "known: " + strings.Join(choices, ", ")
+	case len(known) > 0 && len(known) <= 16:
+		return "known: " + strings.Join(known, ", ")
 	}
 	return ""
 }

@@ -26,19 +26,19 @@ func (d *decoder) readURL(n *yaml.Node, text string) *url.URL {
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if strings.Contains(text, "@") {
-		return nil, errors.New("no user and password in it; credentials have keys of their own")
+		return nil, errors.New("must hold no user and no password; the token has a key of its own")
 	}
 	switch {
 	case err != nil && strings.Count(text, ":") > 2 && !strings.Contains(text, "["):
-		return nil, errors.New("an IPv6 address stands in brackets")
+		return nil, errors.New("an IPv6 address must stand in brackets")
 	case err != nil && !strings.Contains(text, "://"), err == nil && u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("it begins with http:// or https://")
+		return nil, errors.New("must begin with http:// or https://")
 	case err != nil:
 		return nil, errors.New("not an address")
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
-		return nil, errors.New("no ? and # in it; only scheme, host, port and path")
+		return nil, errors.New("must hold no ? and no #; only scheme, host, port and path")
 	case u.Hostname() == "":
-		return nil, errors.New("it names no host")
+		return nil, errors.New("must name a host")
 	case strings.Contains(u.Hostname(), ":") && net.ParseIP(strings.Split(u.Hostname(), "%")[0]) == nil:
 		return nil, errors.New("not an IPv6 address")
 	case strings.ContainsAny(u.Hostname(), " \t\"'<>\\^`{|}*,;$!") || strings.HasSuffix(u.Host, ":"):
