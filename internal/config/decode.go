@@ -73,6 +73,9 @@ func (d *decoder) syntax(err error) {
 		return
 	}
 	line, column := e.Mark.Line, e.Mark.Column
+	if line > len(d.source.lines) && e.ContextMark.Line > 0 {
+		line, column = e.ContextMark.Line, e.ContextMark.Column // what the end of the file left open
+	}
 	if line > 0 && line <= len(d.source.lines) {
 		text := string(d.source.lines[line-1])
 		switch {

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,15 @@ import (
 var legacyKeys = []string{
 	"REMOTE_IP", "REMOTE_TOKEN", "REMOTE_ORG", "LOCAL_IP", "LOCAL_TOKEN", "LOCAL_ORG",
 	"REFRESH_RATE", "RECOVER_DATA_SINCE_DATE", "BUCKETS",
+}
+
+// withLegacy adds the keys of a settings.yaml to those that an influxmirror.yaml must not have.
+func withLegacy(refused map[string]later) map[string]later {
+	all := maps.Clone(refused)
+	for _, key := range legacyKeys {
+		all[key] = later{"keep one of the two files", "a key of the old settings.yaml, which does not mix with endpoints and mirrors", true}
+	}
+	return all
 }
 
 // isLegacy knows a settings.yaml by its keys.

@@ -63,7 +63,7 @@ func load(path string, files *files) (*Config, error) {
 }
 
 func (d *decoder) readAll(root *yaml.Node) {
-	s, ok := d.section(root, "the config", topKeys, topLater)
+	s, ok := d.section(root, "the config", topKeys, withLegacy(topLater))
 	if !ok {
 		return
 	}

@@ -77,10 +77,11 @@ func (s *source) hideScalar(n *yaml.Node) {
 }
 
 var (
-	secretKey    = regexp.MustCompile(`(?i)(token|passw(or)?d|passphrase|secret|api_?key)$`)
-	secretInLine = regexp.MustCompile(`(?i)(token|passw(?:or)?d|passphrase|secret|api_?key)["']?\s*:`)
-	userInURL    = regexp.MustCompile(`://.*@`)
-	keyLine      = regexp.MustCompile(`^\s*(- +)*[\w"'<]+\s*:`)
+	secretKey       = regexp.MustCompile(`(?i)(token|passw(or)?d|passphrase|secret|api_?key)$`)
+	secretInLine    = regexp.MustCompile(`(?i)(token|passw(?:or)?d|passphrase|secret|api_?key)["']?\s*:`)
+	secretInComment = regexp.MustCompile(`(?i)\s#.*(token|passw(?:or)?d|passphrase|secret|api_?key)["']?\s*[:=]`)
+	userInURL       = regexp.MustCompile(`://.*@`)
+	keyLine         = regexp.MustCompile(`^\s*(- +)*[\w"'<]+\s*:`)
 )
 
 // hideUnparsed hides whatever may be a secret in a text that is not YAML: all after a key that sounds like one, and
@@ -130,6 +131,11 @@ func (s *source) show(line, column int) (text string, caret int) {
 	for _, m := range userInURL.FindAllStringIndex(whole, -1) {
 		from, to := utf8.RuneCountInString(whole[:m[0]])+3, utf8.RuneCountInString(whole[:m[1]])-1
 		for i := from; i < to; i++ {
+			hide[i] = true
+		}
+	}
+	for _, m := range secretInComment.FindAllStringIndex(whole, -1) {
+		for i := utf8.RuneCountInString(whole[:m[1]]); i < len(runes); i++ {
 			hide[i] = true
 		}
 	}
