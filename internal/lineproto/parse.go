@@ -35,7 +35,9 @@ func Parse(line []byte) (mirror.Sample, error) {
 	}
 	s.Field = unescape(line[end+1:eq], ",= ")
 	var err error
-	switch v := line[eq+1 : stop]; last := v[len(v)-1]; {
+	v := line[eq+1 : stop]
+	last := v[len(v)-1]
+	switch {
 	case v[0] == '"':
 		s.Type, s.Text = mirror.String, unescape(v[1:len(v)-1], `"\`)
 	case v[0] == 't' || v[0] == 'f':
