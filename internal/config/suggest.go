@@ -23,7 +23,11 @@ func didYouMean(s string, choices, known []string) string {
 	case best != "":
 		return "did you mean " + name(best) + "?"
 	case len(known) > 0 && len(known) <= 16:
-		return "known: " + strings.Join(known, ", ")
+		shown := make([]string, len(known))
+		for i, k := range known {
+			shown[i] = name(k)
+		}
+		return "known: " + strings.Join(shown, ", ")
 	}
 	return ""
 }
