@@ -4,11 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"influxmirror/internal/mirror"
 )
+
+func init() {
+	children["full"] = fillDisk
+	children["limit"] = limitFiles
+}
 
 // K1: a real file system of 8 MiB, in a mount namespace of the child's own.
 func TestDiskFull(t *testing.T) {
@@ -26,6 +34,55 @@ func TestDiskFull(t *testing.T) {
 	if err := cmd.Wait(); err != nil || out.String() != "ok\n" {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// B4, K2: after an I/O error nothing is written any more, and what was recorded before is there.
+func TestBrokenDisk(t *testing.T) {
+	out, err := child(t, "limit", t.TempDir()).Output()
+	if err != nil || string(out) != "ok\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// limitFiles makes writes fail beyond a length, which SQLite takes for an I/O error.
+func limitFiles(dir string) {
+	signal.Ignore(syscall.SIGXFSZ)
+	l, err := Open(dir)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := l.Pair(ctx, "k")
+	var was syscall.Rlimit
+	syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was)
+	syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 200_000, Max: was.Max})
+	n := 0
+	for ; err == nil && n < 1000; n++ {
+		err = p.Record(ctx, normalGroup("cpu", n, 1))
+	}
+	n--
+	if !errors.Is(err, ErrDisk) || errors.Is(err, ErrFull) {
+		fmt.Println("broken:", n, err)
+		return
+	}
+	syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was)
+	if err := p.Record(ctx, normalGroup("cpu", n, 1)); !errors.Is(err, ErrDisk) {
+		fmt.Println("written after an I/O error:", err)
+		return
+	}
+	l.Close()
+	if l, err = Open(dir); err != nil || l.Rebuilt != "" || l.Stale {
+		fmt.Println("open again:", err, l)
+		return
+	}
+	if p, err = l.Pair(ctx, "k"); err == nil {
+		var all []mirror.Summary
+		if all, err = p.Summaries(ctx); err == nil && len(all) == n && n > 10 {
+			fmt.Println("ok")
+			return
+		}
+	}
+	fmt.Println("groups:", n, err)
 }
 
 func fillDisk(dir string) {

@@ -184,30 +184,45 @@ func (p *Pair) drop(ctx context.Context, measurement string, start, sum int64) e
 
 // Summaries lists what is remembered of all groups by measurement and start, without reading the groups.
 func (p *Pair) Summaries(ctx context.Context) ([]mirror.Summary, error) {
+	var n int
+	if err := p.l.r.QueryRowContext(ctx, `SELECT count(*) FROM summary WHERE pair = ?`, p.id).Scan(&n); err != nil {
+		return nil, wrap(p.l.dir, "list groups", err)
+	}
 	rows, err := p.l.r.QueryContext(ctx, `SELECT measurement, start, stop, cells, source, target, excepted, extra, as_of, proof,
 		body_sum, sum FROM summary WHERE pair = ? ORDER BY measurement, start`, p.id)
 	if err != nil {
 		return nil, wrap(p.l.dir, "list groups", err)
 	}
 	defer rows.Close()
-	var all []mirror.Summary
-	var name sql.RawBytes
+	all := make([]mirror.Summary, 0, n)
+	// Scanned as they come: database/sql turns an integer into text and back for any other destination.
+	var name any
+	var row [11]any
+	into := []any{&name}
+	for i := range row {
+		into = append(into, &row[i])
+	}
 	buf := make([]byte, 0, 256)
 	last := ""
 	for rows.Next() {
-		var s mirror.Summary
-		var source, target, excepted, extra, proof, bodySum, sum int64
-		if rows.Scan(&name, &s.Window.Start, &s.Window.Stop, &s.Cells, &source, &target, &excepted, &extra, &s.AsOf,
-			&proof, &bodySum, &sum) != nil {
-			p.l.dropped.Add(1)
-			continue
+		if err := rows.Scan(into...); err != nil {
+			return nil, wrap(p.l.dir, "list groups", err)
 		}
-		if string(name) != last {
-			last = string(name)
+		measurement, ok := name.([]byte)
+		var v [len(row)]int64
+		for i := range row {
+			var is bool
+			v[i], is = row[i].(int64)
+			ok = ok && is
 		}
-		s.Measurement = last
-		s.Source, s.Target, s.Excepted, s.Extra = uint64(source), uint64(target), uint64(excepted), uint64(extra)
-		if s.Window.Empty() || sumSummary(buf, p.key, s, proof, bodySum) != sum {
+		if string(measurement) != last {
+			last = string(measurement)
+		}
+		s := mirror.Summary{
+			Measurement: last, Window: mirror.Window{Start: v[0], Stop: v[1]}, Cells: int(v[2]),
+			Source: uint64(v[3]), Target: uint64(v[4]), Excepted: uint64(v[5]), Extra: uint64(v[6]), AsOf: v[7],
+		}
+		if !ok || s.Window.Empty() || sumSummary(buf, p.key, s, v[8], v[9]) != v[10] {
 			p.l.dropped.Add(1)
 			continue
 		}

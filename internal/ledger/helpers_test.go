@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 // children are what the test binary does when it is started again as a process of its own.
-var children = map[string]func(dir string){"record": recordForEver, "lock": holdLock, "full": fillDisk}
+var children = map[string]func(dir string){"record": recordForEver, "lock": holdLock}
 
 func openTest(t testing.TB, dir string) *Ledger {
 	t.Helper()

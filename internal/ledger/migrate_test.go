@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Errors that say nothing about the file must not cost the ledger.
+func TestNotRebuilt(t *testing.T) {
+	dir := t.TempDir()
+	l := openTest(t, dir)
+	mustRecord(t, pairOf(t, l, "k"), normalGroup("cpu", 0, 1))
+	l.Close()
+	noBad := func(when string) {
+		t.Helper()
+		if kept, _ := filepath.Glob(filepath.Join(dir, "ledger.bad*")); len(kept) != 0 {
+			t.Errorf("%s: kept %v", when, kept)
+		}
+	}
+
+	// B7: a newer program's ledger.
+	raw, err := connect(filepath.Join(dir, dbName), "mode=rw", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{`UPDATE ledger SET schema = 7`, `CREATE TABLE later (x)`, `PRAGMA user_version = 7`} {
+		if _, err := raw.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw.Close()
+	before, _ := os.ReadFile(filepath.Join(dir, dbName))
+	var newer *SchemaError
+	if _, err := Open(dir); !errors.As(err, &newer) || newer.Have != 7 || !strings.Contains(err.Error(), "schema 7") {
+		t.Errorf("newer: %v", err)
+	}
+	if _, err := OpenReader(dir); !errors.As(err, &newer) {
+		t.Errorf("newer, reader: %v", err)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, dbName)); string(after) != string(before) {
+		t.Error("a newer ledger was touched")
+	}
+	noBad("newer")
+
+	if os.Geteuid() != 0 { // rights mean nothing to root
+		os.Chmod(filepath.Join(dir, dbName), 0)
+		if _, err := Open(dir); !errors.Is(err, os.ErrPermission) && code(err) < 0 {
+			t.Errorf("no rights: %v", err)
+		}
+		noBad("no rights")
+	}
+}
+
+// P6: an older ledger is migrated once, a copy is kept.
+func TestMigration(t *testing.T) {
+	dir := t.TempDir()
+	l := openTest(t, dir)
+	g := oddGroup("cpu", 0, 1)
+	mustRecord(t, pairOf(t, l, "k"), g)
+	l.Close()
+	two := append(steps(), `ALTER TABLE pass ADD COLUMN note TEXT; CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;`)
+	for i := range 3 {
+		l, err := open(dir, two)
+		if err != nil || l.Rebuilt != "" || l.Stale {
+			t.Fatalf("open %d: %v, %+v", i, err, l)
+		}
+		if got := getGroup(t, pairOf(t, l, "k"), g); !reflect.DeepEqual(got, g) {
+			t.Error("the group was lost")
+		}
+		l.Close()
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, "ledger.schema-*")); len(kept) != 1 {
+		t.Errorf("kept %v", kept)
+	}
+	var newer *SchemaError
+	if _, err := Open(dir); !errors.As(err, &newer) {
+		t.Errorf("downgrade: %v", err)
+	}
+	os.Rename(filepath.Join(dir, "ledger.schema-1"), filepath.Join(dir, dbName))
+	l = openTest(t, dir)
+	if got := getGroup(t, pairOf(t, l, "k"), g); !reflect.DeepEqual(got, g) || !l.Stale {
+		t.Errorf("the copy: stale %v", l.Stale)
+	}
+
+	broken := append(steps(), `CREATE TABLE pair (id)`)
+	l.Close()
+	if _, err := open(dir, broken); err == nil {
+		t.Error("a broken migration")
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, "ledger.bad*")); len(kept) != 0 {
+		t.Errorf("a broken migration cost the ledger: %v", kept)
+	}
+}
