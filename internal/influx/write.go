@@ -25,6 +25,13 @@ type Target struct {
 // NewTarget returns a Target; nothing is sent before its first method is called.
 func NewTarget(o Options) *Target { return &Target{New(o)} }
 
+// LineWriter is what Open returns: a Writer, named by what it does so that callers may declare the same.
+type LineWriter = interface {
+	Write(lines []byte) error
+	Close() (mirror.Refusals, error)
+	Abort()
+}
+
 // Writer writes lines of one Chunk: one request at a time. It is not safe for concurrent use.
 type Writer struct {
 	t        *Target
@@ -38,7 +45,7 @@ type Writer struct {
 }
 
 // Open begins to write one Chunk.
-func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (*Writer, error) {
+func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	return &Writer{t: t, ctx: ctx, zip: z, refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[string]string{}}}, err
 }

@@ -1,0 +1,251 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
+)
+
+// Settings say what is mirrored and how.
+type Settings struct {
+	Name    string
+	Since   int64         // nothing before; mirror.MinTime mirrors everything
+	Wait    time.Duration // pause after a Pass; Cells close max(10 s, Wait) behind the source's clock
+	Include []string      // globs of measurements; none: all
+	Exclude []string
+	Scrub   time.Duration // the target is read again and compared after this long; 0 never
+}
+
+// Mirror keeps one target bucket equal to one source bucket. One goroutine at a time may call its methods.
+type Mirror struct {
+	Settings
+	source Source
+	target Target
+	open   func(ctx context.Context, key, source, target string) (Ledger, error)
+	log    *slog.Logger
+	// Observe, if set, is told what happens; it must not block.
+	Observe func(Event)
+
+	mu     sync.Mutex // guards the ledger's load-change-record and sums
+	ledger Ledger
+	sums   map[key]mirror.Summary
+
+	seen      seen
+	seenKnown bool
+	backlog   map[key]bool               // slots to look at again in the next Pass
+	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared
+	pending   map[cell][2]sums           // sums that differ and are not explained yet
+	copied    map[string]int64           // up to where the open Cells of a measurement were copied, by this process
+	reread    map[int64]int64            // start of a shard group → source clock when it was last read again for its counter
+	queue     []plan.Transfer            // history planned and not begun
+	wrote     map[mirror.Window][]string // shard groups of the target this Pass wrote to, with measurements
+}
+
+type key struct {
+	measurement string
+	start       int64 // of the shard group
+}
+
+type cell struct {
+	measurement string
+	start       int64
+}
+
+type sums struct{ digest, samples uint64 }
+
+// New returns a Mirror. open returns the Ledger of the pair of identities; it is called once both ends are known.
+func New(s Settings, source Source, target Target, open func(ctx context.Context, key, source, target string) (Ledger, error), log *slog.Logger) *Mirror {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if s.Wait <= 0 {
+		s.Wait = 30 * time.Second
+	}
+	if s.Since == 0 {
+		s.Since = mirror.MinTime
+	}
+	return &Mirror{Settings: s, source: source, target: target, open: open, log: log.With("mirror", s.Name),
+		backlog: map[key]bool{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+}
+
+// Margin is how far behind the source's clock Cells close.
+func (m *Mirror) Margin() time.Duration { return max(10*time.Second, m.Wait) }
+
+// Event is something worth showing.
+type Event struct {
+	Kind     string // "probe", "plan", "transfer", "retry", "differs"
+	Transfer plan.Transfer
+	Samples  uint64 // moved or compared by it
+	Written  int64  // lines
+	Left     int    // transfers still to do in this Pass
+	Err      error
+}
+
+func (m *Mirror) observe(e Event) {
+	if m.Observe != nil {
+		m.Observe(e)
+	}
+}
+
+// Blocked is a state that needs a decision of the owner. Its text is one sentence that ends with the command that resolves it.
+type Blocked struct{ Reason string }
+
+func (b *Blocked) Error() string { return b.Reason }
+
+func blocked(format string, args ...any) error { return &Blocked{fmt.Sprintf(format, args...)} }
+
+// wanted applies the include and exclude globs.
+func (m *Mirror) wanted(measurement string) bool {
+	match := func(globs []string) bool {
+		return slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, measurement); return ok })
+	}
+	return (len(m.Include) == 0 || match(m.Include)) && !match(m.Exclude)
+}
+
+// ends is what a Pass knows of both ends from its probe on.
+type ends struct {
+	src, dst mirror.Probe
+	policy   plan.Policy
+}
+
+// probe asks both ends, binds the Mirror to their identities and loads what is remembered of them.
+func (m *Mirror) probe(ctx context.Context) (ends, error) {
+	var e ends
+	var err error
+	if e.src, err = m.source.Probe(ctx); err != nil {
+		return e, err
+	}
+	if e.dst, err = m.target.Probe(ctx); err != nil {
+		return e, err
+	}
+	if e.src.Identity == e.dst.Identity {
+		return e, blocked("source and target are the same bucket (%s); give the target another bucket in the config", e.src.Identity)
+	}
+	if m.ledger == nil {
+		if err := m.bind(ctx, e); err != nil {
+			return e, err
+		}
+	}
+	grid := mirror.NewGrid(e.src.ShardGroup)
+	if err := m.regrid(ctx, grid); err != nil {
+		return e, err
+	}
+	e.policy = plan.NewPolicy(grid, e.src.Date, int64(m.Margin()))
+	e.policy.Since = m.Since
+	e.policy.SourceFloor = plan.Retained(e.src.Date, e.src.Retention)
+	e.policy.TargetFloor = plan.Retained(e.dst.Date, e.dst.Retention)
+	return e, nil
+}
+
+// bind opens the Ledger of the pair. The pair is unordered: Proofs of A and B serve both directions.
+func (m *Mirror) bind(ctx context.Context, e ends) error {
+	pair := []string{e.src.Identity, e.dst.Identity}
+	slices.Sort(pair)
+	l, err := m.open(ctx, pair[0]+"|"+pair[1], e.src.Identity, e.dst.Identity)
+	if err != nil {
+		return err
+	}
+	all, err := l.Summaries(ctx)
+	if err != nil {
+		return err
+	}
+	m.sums = make(map[key]mirror.Summary, len(all))
+	for _, s := range all {
+		m.sums[key{s.Measurement, s.Window.Start}] = s
+	}
+	m.seen = seen{}
+	if m.seenKnown, err = l.State(ctx, seenNote, &m.seen); err != nil {
+		return err
+	}
+	m.ledger = l
+	return nil
+}
+
+// Rebind makes the next Pass find its Ledger anew, after an accepted change.
+func (m *Mirror) Rebind() { m.ledger = nil }
+
+// regrid moves Proofs into the shard groups of a changed duration.
+func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
+	var old []mirror.Summary
+	for _, s := range m.sums {
+		if grid.Group(s.Window.Start) != s.Window {
+			old = append(old, s)
+		}
+	}
+	for _, s := range old {
+		g, err := m.ledger.Group(ctx, s.Measurement, s.Window)
+		if err != nil {
+			return err
+		}
+		if err := m.ledger.Record(ctx, mirror.Group{Measurement: s.Measurement, Window: s.Window}); err != nil {
+			return err
+		}
+		delete(m.sums, key{s.Measurement, s.Window.Start})
+		for _, p := range g.Proofs {
+			w := grid.Group(p.Window.Start)
+			if !w.Covers(p.Window) {
+				continue // not observed in the new cut: not proven
+			}
+			var exceptions []mirror.Exception
+			for _, x := range g.Exceptions {
+				if p.Window.Covers(x.Window) {
+					exceptions = append(exceptions, x)
+				}
+			}
+			if err := m.record(ctx, s.Measurement, w, []mirror.Proof{p}, exceptions, mirror.MinTime, grid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// record puts Proofs into their shard group, in one durable transaction.
+func (m *Mirror) record(ctx context.Context, measurement string, group mirror.Window, proofs []mirror.Proof, exceptions []mirror.Exception, mergeBefore int64, grid mirror.Grid) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g, err := m.ledger.Group(ctx, measurement, group)
+	if err != nil {
+		return err
+	}
+	g.Put(proofs, exceptions)
+	g.Merge(grid, mergeBefore)
+	return m.keep(ctx, g)
+}
+
+// forget drops the Proofs that overlap w.
+func (m *Mirror) forget(ctx context.Context, measurement string, group, w mirror.Window) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g, err := m.ledger.Group(ctx, measurement, group)
+	if err != nil || !g.Drop(w) {
+		return err
+	}
+	return m.keep(ctx, g)
+}
+
+func (m *Mirror) keep(ctx context.Context, g mirror.Group) error {
+	if err := m.ledger.Record(ctx, g); err != nil {
+		return err
+	}
+	k := key{g.Measurement, g.Window.Start}
+	if len(g.Proofs) == 0 {
+		delete(m.sums, k)
+	} else {
+		m.sums[k] = g.Summary()
+	}
+	return nil
+}
+
+func (m *Mirror) summary(k key) mirror.Summary {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sums[k]
+}

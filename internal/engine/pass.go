@@ -1,0 +1,419 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
+)
+
+// maxTries is how often one Transfer is tried in a Pass, each time with half the Chunk.
+const maxTries = 5
+
+// lanes is how many Chunks of history are under way at once.
+const lanes = 2
+
+// Goal says how far a Pass goes.
+type Goal struct {
+	// Insist looks everywhere and reads again whatever was written to since it was proven: sync. Otherwise a Pass
+	// trusts unchanged counters and spreads that work: run.
+	Insist bool
+	// Slice ends the Pass after this long, so that the tail is served again; 0 works to the end.
+	Slice time.Duration
+}
+
+// Report is what a Pass came to.
+type Report struct {
+	Mirror      string
+	Date        int64 // the source's clock
+	Edge        int64 // everything before should be settled
+	Planned     int
+	Done        int
+	Left        int    // transfers not done in this Pass
+	LeftSamples uint64 // the source's count of them
+	Samples     uint64 // read at the source
+	Written     int64  // lines sent
+	Live        int    // transfers that somebody was writing into
+	Reasons     map[plan.Reason]int
+	SettledTo   int64 // end of the newest unbroken stretch of settled Cells
+	Source      mirror.Probe
+	Target      mirror.Probe
+	Errors      []string // of transfers that were given up until the next Pass
+	Idle        bool     // the servers' counters said that there is nothing to do
+	Totals      Totals
+}
+
+// Totals add up what the ledger holds.
+type Totals struct {
+	Cells    int
+	Samples  uint64
+	Excepted uint64
+	Extra    uint64
+	Oldest   int64 // AsOf of the oldest Proof
+}
+
+// Lag is what would be lost if the source died now, in time.
+func (r Report) Lag() time.Duration { return time.Duration(r.Date - r.SettledTo) }
+
+// Complete reports whether everything up to the goal is proven.
+func (r Report) Complete() bool { return r.Left == 0 && r.Live == 0 && len(r.Errors) == 0 }
+
+// Plan returns what a Pass would do now. It writes nothing to either server.
+func (m *Mirror) Plan(ctx context.Context) ([]plan.Transfer, Report, error) {
+	e, err := m.probe(ctx)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	work, _, err := m.plan(ctx, e, Goal{Insist: true})
+	return work, m.report(e, work), err
+}
+
+func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, scope, error) {
+	clear(m.pending)
+	sc := m.scope(e, g.Insist)
+	if sc.whole {
+		m.queue = nil // it is found again
+	}
+	if !sc.whole && len(sc.windows) == 0 {
+		return m.queue, sc, nil
+	}
+	slots, err := m.look(ctx, e, sc)
+	if err != nil {
+		return nil, sc, err
+	}
+	work := plan.Make(e.policy, slots)
+	again := map[key]bool{}
+	for _, s := range slots {
+		again[key{s.Group.Measurement, s.Group.Window.Start}] = true
+	}
+	work = slices.DeleteFunc(work, func(t plan.Transfer) bool {
+		return !t.Prove && m.copied[t.Chunk.Measurement] >= t.Chunk.Window.Stop // nothing newer than what was copied
+	})
+	for _, t := range m.queue {
+		if !again[keyOf(t)] {
+			work = append(work, t)
+		}
+	}
+	return work, sc, nil
+}
+
+func keyOf(t plan.Transfer) key { return key{t.Chunk.Measurement, t.Group.Start} }
+
+// Pass does one round: probe, survey, plan, transfer, report.
+func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
+	started := time.Now()
+	e, err := m.probe(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	m.observe(Event{Kind: "probe"})
+	work, sc, err := m.plan(ctx, e, g)
+	if err != nil {
+		return Report{}, err
+	}
+	r := m.report(e, work)
+	r.Idle = !sc.whole && len(sc.windows) == 0
+	m.observe(Event{Kind: "plan", Left: len(work)})
+	if sc.restart {
+		if err := m.recheck(ctx, e, mirror.Window{Start: e.src.Date - restartReach, Stop: e.policy.Horizon}); err != nil {
+			return r, err
+		}
+	}
+	if sc.whole {
+		// Kept now: whatever is found from here on was found after these counters were read.
+		m.seen.Whole = e.src.Date
+	}
+	left, err := m.work(ctx, e, g, started, work, &r)
+	m.sort(left, &r)
+	if len(left) == 0 && err == nil {
+		for _, w := range sc.reread {
+			m.reread[w.Start] = e.src.Date
+		}
+	}
+	if saved := m.remember(ctx, e, r); err == nil {
+		err = saved
+	}
+	m.add(&r)
+	return r, err
+}
+
+// sort keeps what was not done for the next Pass: what was never tried as it is, the rest to be looked at again. It also finds
+// the end of the newest unbroken stretch of settled Cells.
+func (m *Mirror) sort(left []tried, r *Report) {
+	m.queue = m.queue[:0:0]
+	clear(m.backlog)
+	slices.SortFunc(left, func(a, b tried) int { return cmp.Compare(b.Chunk.Window.Stop, a.Chunk.Window.Stop) })
+	for _, t := range left {
+		if t.Prove && t.Chunk.Window.Start < r.SettledTo && t.Chunk.Window.Stop >= r.SettledTo {
+			r.SettledTo = t.Chunk.Window.Start
+		}
+		if t.tried {
+			m.backlog[keyOf(t.Transfer)] = true
+		} else {
+			m.queue = append(m.queue, t.Transfer)
+		}
+	}
+}
+
+// tried is a Transfer that was not finished in this Pass.
+type tried struct {
+	plan.Transfer
+	tried bool
+}
+
+// work carries out Transfers: the tail one by one, then history in two lanes.
+// It returns what was not finished, open Cells among it.
+func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, work []plan.Transfer, r *Report) (left []tried, failed error) {
+	var mu sync.Mutex // guards r, next, failed, state
+	next := 0
+	const untouched, touched, finished = 0, 1, 2
+	state := make([]int, len(work))
+	defer func() {
+		for i, t := range work {
+			if state[i] != finished {
+				left = append(left, tried{t, state[i] == touched})
+			}
+		}
+	}()
+	run := func(i int) error {
+		t := work[i]
+		o, err := m.persist(ctx, e, t)
+		mu.Lock()
+		defer mu.Unlock()
+		r.Samples += o.Samples
+		r.Written += o.Written
+		state[i] = touched
+		if o.Written > 0 {
+			m.wrote[t.Group] = append(m.wrote[t.Group], t.Chunk.Measurement)
+		}
+		switch {
+		case err != nil && stops(err):
+			return err
+		case err != nil:
+			r.Errors = append(r.Errors, err.Error())
+			m.log.Warn("transfer given up until the next pass", "window", t.Chunk.Window, "measurement", t.Chunk.Measurement, "err", err)
+		case o.Live:
+			r.Live++
+		default:
+			r.Done++
+			r.Left--
+			r.LeftSamples -= t.Samples
+			m.explain(t)
+			if t.Prove {
+				state[i] = finished
+			} else {
+				m.copied[t.Chunk.Measurement] = t.Chunk.Window.Stop
+			}
+		}
+		m.observe(Event{Kind: "transfer", Transfer: t, Samples: o.Samples, Written: o.Written, Left: r.Left, Err: err})
+		return nil
+	}
+	for next < len(work) && work[next].Live() {
+		if err := run(next); err != nil {
+			return nil, err
+		}
+		next++
+	}
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				if failed != nil || next >= len(work) || ctx.Err() != nil || (g.Slice > 0 && time.Since(started) > g.Slice) {
+					mu.Unlock()
+					return
+				}
+				i := next
+				next++
+				mu.Unlock()
+				if err := run(i); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return nil, failed
+}
+
+// stops reports whether err ends the Pass: trying the next Chunk would meet the same.
+func stops(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	switch mirror.KindOf(err) {
+	case mirror.Broken, mirror.Unknown, mirror.TooLarge, mirror.Rejected, mirror.MultiShard:
+		return false
+	}
+	return true // unreachable, rights, blocked, and everything that is no answer of a server: the ledger, the disk
+}
+
+// persist tries a Transfer until it is done, waiting longer and asking for less each time. After the first failure the target
+// may hold a part of it: from then on both sides are compared, and only what differs is sent.
+func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	var total outcome
+	policy := backoff.NewExponentialBackOff()
+	policy.InitialInterval, policy.MaxInterval = time.Second, time.Minute
+	parts := []plan.Transfer{t}
+	for try := 1; len(parts) > 0; {
+		o, err := m.transfer(ctx, e, parts[0])
+		total.add(o)
+		if err == nil {
+			parts, try = parts[1:], 1
+			policy.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return total, ctx.Err()
+		}
+		kind := mirror.KindOf(err)
+		if stops(err) && kind != mirror.Busy && kind != mirror.Unreachable || try == maxTries || kind == mirror.MultiShard {
+			return total, err
+		}
+		try++
+		m.observe(Event{Kind: "retry", Transfer: t, Err: err})
+		parts = append(halves(parts[0]), parts[1:]...)
+		wait := policy.NextBackOff()
+		if me := (*mirror.Error)(nil); errors.As(err, &me) && me.After > 0 {
+			wait = me.After
+		}
+		select {
+		case <-ctx.Done():
+			return total, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	return total, nil
+}
+
+// halves splits a Transfer that failed between two of its Cells, and compares from then on.
+func halves(t plan.Transfer) []plan.Transfer {
+	t.Compare = t.Prove
+	n := t.Chunk.Cells()
+	if n < 2 {
+		return []plan.Transfer{t}
+	}
+	at := t.Chunk.Cell(n / 2).Start
+	a, b := t, t
+	a.Chunk.Window.Stop, b.Chunk.Window.Start = at, at
+	a.Samples, b.Samples = t.Samples/2, t.Samples/2
+	return []plan.Transfer{b, a}
+}
+
+// recheck reads the target again where a restart may have lost what it had acknowledged, and drops the Proofs it no longer bears out.
+func (m *Mirror) recheck(ctx context.Context, e ends, w mirror.Window) error {
+	for k, s := range maps.Clone(m.sums) {
+		if !s.Window.Overlaps(w) || s.Window.Stop <= e.policy.Floor() {
+			continue
+		}
+		g, err := m.ledger.Group(ctx, k.measurement, s.Window)
+		if err != nil {
+			return err
+		}
+		for _, p := range g.Proofs {
+			if !p.Window.Overlaps(w) || p.Window.Start < e.policy.Floor() {
+				continue
+			}
+			r, err := m.target.Read(ctx, mirror.Chunk{Measurement: k.measurement, Window: p.Window, Width: int64(p.Window.Width())}, nil)
+			if err != nil {
+				return err
+			}
+			if r.Live || r.Total() == p.Target {
+				continue
+			}
+			m.log.Warn("the target differs from what was proven", "measurement", k.measurement, "window", p.Window)
+			if err := m.forget(ctx, k.measurement, s.Window, p.Window); err != nil {
+				return err
+			}
+			m.backlog[k] = true
+		}
+	}
+	return nil
+}
+
+// remember keeps what this Pass saw for the next one.
+func (m *Mirror) remember(ctx context.Context, e ends, r Report) error {
+	m.seen.Source = e.src.Counters
+	m.seen.Backlog = r.Left > 0 || r.Live > 0 || len(r.Errors) > 0
+	m.seen.Target = m.ours(context.WithoutCancel(ctx), e.dst.Counters)
+	m.seenKnown = true
+	note := m.seen
+	if m.seen.Backlog {
+		note.Whole = 0 // another process does not know where it was
+	}
+	return m.ledger.SetState(context.WithoutCancel(ctx), seenNote, note)
+}
+
+// ours returns the target's counters with what this Pass wrote itself: shards it wrote to as they are now, all others as they
+// were when the Pass began, so that what somebody else wrote meanwhile still shows.
+func (m *Mirror) ours(ctx context.Context, then mirror.Counters) mirror.Counters {
+	if len(m.wrote) == 0 {
+		return then
+	}
+	defer clear(m.wrote)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	l, ok := m.target.(Locator)
+	if !ok {
+		return mirror.Counters{}
+	}
+	p, err := m.target.Probe(ctx)
+	if err != nil || p.Counters.Started != then.Started {
+		return mirror.Counters{} // unknown: the next Pass looks everywhere
+	}
+	shards, err := l.Locate(ctx, m.wrote)
+	if err != nil {
+		return mirror.Counters{}
+	}
+	if m.seen.TargetShards == nil {
+		m.seen.TargetShards = map[string]mirror.Window{}
+	}
+	out := mirror.Counters{Started: then.Started, Shards: maps.Clone(then.Shards)}
+	for id, w := range shards {
+		m.seen.TargetShards[id] = w
+		if n, ok := p.Counters.Shards[id]; ok {
+			out.Shards[id] = n
+		}
+	}
+	return out
+}
+
+// report begins the report of a Pass.
+func (m *Mirror) report(e ends, work []plan.Transfer) Report {
+	r := Report{Mirror: m.Name, Date: e.src.Date, Edge: e.policy.Edge, Planned: len(work), Left: len(work), Source: e.src, Target: e.dst,
+		Reasons: map[plan.Reason]int{}, SettledTo: e.policy.Edge}
+	for _, t := range work {
+		r.LeftSamples += t.Samples
+		r.Reasons[t.Reason]++
+	}
+	return r
+}
+
+// add adds up what the ledger holds.
+func (m *Mirror) add(r *Report) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sums {
+		r.Totals.Cells += s.Cells
+		r.Totals.Samples += s.Source - s.Excepted
+		r.Totals.Excepted += s.Excepted
+		r.Totals.Extra += s.Extra
+		if r.Totals.Oldest == 0 || s.AsOf < r.Totals.Oldest {
+			r.Totals.Oldest = s.AsOf
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
+)
+
+// outcome is what one Transfer did.
+type outcome struct {
+	Samples uint64 // found at the source
+	Written int64  // lines sent to the target
+	Repair  uint64 // Samples that were missing or different although the target had the Cell
+	Live    bool   // somebody writes there now; not proven
+	Bytes   int64
+}
+
+func (o *outcome) add(p outcome) {
+	o.Samples += p.Samples
+	o.Written += p.Written
+	o.Repair += p.Repair
+	o.Bytes += p.Bytes
+	o.Live = o.Live || p.Live
+}
+
+// transfer carries out one step of the plan. A window that turns out to lie in several shards is halved until it does not.
+func (m *Mirror) transfer(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	var o outcome
+	var err error
+	switch {
+	case !t.Prove:
+		o, err = m.copyOpen(ctx, t.Chunk)
+	case t.Compare:
+		o, err = m.compare(ctx, e, t)
+	default:
+		o, err = m.copy(ctx, e, t)
+	}
+	if mirror.KindOf(err) != mirror.MultiShard {
+		return o, err
+	}
+	w := t.Chunk.Window
+	if w.Width() < 2 {
+		return o, err
+	}
+	at := w.Middle()
+	if n := int64(t.Chunk.Cells()); n > 1 {
+		at = w.Start + n/2*t.Chunk.Width // between two Cells while there are several
+	}
+	for _, half := range []mirror.Window{{Start: w.Start, Stop: at}, {Start: at, Stop: w.Stop}} {
+		part := t
+		part.Chunk.Window = half
+		part.Chunk.Width = int64(min(uint64(t.Chunk.Width), half.Width()))
+		p, err := m.transfer(ctx, e, part)
+		o.add(p)
+		if err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// copyOpen copies what is newer than the last closed Cell. It proves nothing, so it reads nothing back.
+func (m *Mirror) copyOpen(ctx context.Context, c mirror.Chunk) (outcome, error) {
+	r, _, err := m.pump(ctx, c)
+	return outcome{Samples: r.Total().Count, Written: r.Points, Bytes: r.Bytes}, err
+}
+
+// pump reads a Chunk at the source and writes it to the target, and returns when the last line was acknowledged or refused.
+func (m *Mirror) pump(ctx context.Context, c mirror.Chunk) (mirror.Reading, mirror.Refusals, error) {
+	w, err := m.target.Open(ctx, c)
+	if err != nil {
+		return mirror.Reading{}, mirror.Refusals{}, err
+	}
+	r, err := m.source.Read(ctx, c, w.Write)
+	if err != nil {
+		w.Abort()
+		return mirror.Reading{}, mirror.Refusals{}, err
+	}
+	refused, err := w.Close()
+	return r, refused, err
+}
+
+// copy writes a Chunk that the target hardly has, reads it back and records what is equal.
+func (m *Mirror) copy(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	r, refused, err := m.pump(ctx, t.Chunk)
+	o := outcome{Samples: r.Total().Count, Written: r.Points, Bytes: r.Bytes, Live: r.Live}
+	if err != nil || r.Live {
+		return o, err
+	}
+	back, err := m.target.Read(ctx, t.Chunk, nil)
+	if err != nil {
+		return o, err
+	}
+	p, err := m.conclude(ctx, e, t, r, back, refused)
+	o.add(p)
+	return o, err
+}
+
+// compare reads both sides, records the Cells that are equal and copies the others.
+func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	var src, dst mirror.Reading
+	both, sub := errgroup.WithContext(ctx)
+	both.Go(func() (err error) { src, err = m.source.Read(sub, t.Chunk, nil); return err })
+	both.Go(func() (err error) { dst, err = m.target.Read(sub, t.Chunk, nil); return err })
+	if err := both.Wait(); err != nil {
+		return outcome{}, err
+	}
+	o := outcome{Samples: src.Total().Count, Bytes: src.Bytes, Live: src.Live}
+	if src.Live || dst.Live {
+		o.Live = true
+		return o, nil
+	}
+	var equal, unequal []int
+	for i := range src.Cells {
+		switch {
+		case src.Cells[i] == dst.Cells[i]:
+			equal = append(equal, i)
+		default:
+			unequal = append(unequal, i)
+		}
+	}
+	var known []int
+	known, unequal, err := m.known(ctx, t, unequal, src, dst)
+	if err != nil {
+		return o, err
+	}
+	if err := m.prove(ctx, e, t, append(equal, known...), src, dst); err != nil {
+		return o, err
+	}
+	// Neighbours that differ are copied as one Chunk.
+	for i := 0; i < len(unequal); {
+		j := i + 1
+		for j < len(unequal) && unequal[j] == unequal[j-1]+1 {
+			j++
+		}
+		part := t
+		part.Chunk.Window = t.Chunk.Cell(unequal[i]).Span(t.Chunk.Cell(unequal[j-1]))
+		var p outcome
+		var err error
+		if p, err = m.repair(ctx, e, part); err != nil {
+			return o, err
+		}
+		o.Written += p.Written
+		o.Repair += p.Repair
+		o.Live = o.Live || p.Live
+		i = j
+	}
+	return o, nil
+}
+
+// known finds the Cells whose difference is just what was excepted and extra before, and keeps their Proofs.
+func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, dst mirror.Reading) (known, rest []int, err error) {
+	if len(cells) == 0 {
+		return nil, nil, nil
+	}
+	m.mu.Lock()
+	g, err := m.ledger.Group(ctx, t.Chunk.Measurement, t.Group)
+	m.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range cells {
+		w := t.Chunk.Cell(i)
+		same := false
+		for _, p := range g.Proofs {
+			same = same || p.Window == w && p.Source == src.Cells[i] && p.Target == dst.Cells[i]
+		}
+		if same {
+			known = append(known, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return known, rest, nil
+}
+
+// repair brings Cells in line that the target holds in part or differently: it sends only what differs where few Samples
+// do, and otherwise the whole.
+func (m *Mirror) repair(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	var o outcome
+	for i := range t.Chunk.Cells() {
+		c := mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
+		part := t
+		part.Chunk = c
+		s, err := m.settle(ctx, c, mirror.Refusals{})
+		if err != nil {
+			return o, err
+		}
+		o.Written += s.written
+		o.Repair += s.differing
+		if s.live {
+			o.Live = true
+			continue
+		}
+		if err := m.store(ctx, e, part, []mirror.Proof{s.proof(c.Window)}, s.exceptions); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// conclude compares what was read at the source with what was read back, and settles what differs.
+func (m *Mirror) conclude(ctx context.Context, e ends, t plan.Transfer, src, back mirror.Reading, refused mirror.Refusals) (outcome, error) {
+	var o outcome
+	var equal []int
+	for i := range src.Cells {
+		if src.Cells[i] == back.Cells[i] {
+			equal = append(equal, i)
+		}
+	}
+	if back.Live {
+		return outcome{Live: true}, nil
+	}
+	if err := m.prove(ctx, e, t, equal, src, back); err != nil {
+		return o, err
+	}
+	if len(equal) == len(src.Cells) {
+		return o, nil
+	}
+	for i := range src.Cells {
+		if src.Cells[i] == back.Cells[i] {
+			continue
+		}
+		c := mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
+		s, err := m.settle(ctx, c, refused)
+		if err != nil {
+			return o, err
+		}
+		o.Written += s.written
+		if s.live {
+			o.Live = true
+			continue
+		}
+		part := t
+		part.Chunk = c
+		if err := m.store(ctx, e, part, []mirror.Proof{s.proof(c.Window)}, s.exceptions); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// prove records Cells whose two readings are equal, or differ by what was enumerated before.
+func (m *Mirror) prove(ctx context.Context, e ends, t plan.Transfer, cells []int, src, dst mirror.Reading) error {
+	var proofs []mirror.Proof
+	var exceptions []mirror.Exception
+	var old mirror.Group
+	for _, i := range cells {
+		p := mirror.Proof{Window: t.Chunk.Cell(i), Source: src.Cells[i], Target: dst.Cells[i], AsOf: src.Date, CheckedAt: dst.Date}
+		if p.Source.IsZero() && p.Target.IsZero() {
+			continue
+		}
+		if p.Source != p.Target {
+			if old.Measurement == "" {
+				var err error
+				m.mu.Lock()
+				old, err = m.ledger.Group(ctx, t.Chunk.Measurement, t.Group)
+				m.mu.Unlock()
+				if err != nil {
+					return err
+				}
+				old.Measurement = t.Chunk.Measurement
+			}
+			for _, q := range old.Proofs {
+				if q.Window == p.Window {
+					p.Excepted, p.Extra = q.Excepted, q.Extra
+				}
+			}
+			for _, x := range old.Exceptions {
+				if p.Window.Covers(x.Window) {
+					exceptions = append(exceptions, x)
+				}
+			}
+		}
+		proofs = append(proofs, p)
+	}
+	return m.store(ctx, e, t, proofs, exceptions)
+}
+
+// store records Proofs of t's Chunk. Where nothing is left in a Cell on either side, what was known of it is forgotten.
+func (m *Mirror) store(ctx context.Context, e ends, t plan.Transfer, proofs []mirror.Proof, exceptions []mirror.Exception) error {
+	for _, p := range proofs {
+		if !p.Holds() {
+			return fmt.Errorf("a proof of %s %s that does not hold: %v − %v ≠ %v − %v", t.Chunk.Measurement, p.Window, p.Source, p.Excepted, p.Target, p.Extra)
+		}
+	}
+	kept := proofs[:0]
+	for _, p := range proofs {
+		if p.Source.IsZero() && p.Target.IsZero() {
+			if err := m.forget(ctx, t.Chunk.Measurement, t.Group, p.Window); err != nil {
+				return err
+			}
+			continue
+		}
+		kept = append(kept, p)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return m.record(ctx, t.Chunk.Measurement, t.Group, kept, exceptions, e.policy.Edge-mergeAge, e.policy.Grid)
+}
+
+// mergeAge is how long the Cells of the tail stay fine, in nanoseconds.
+const mergeAge = 60 * mirror.TailWidth

@@ -1,0 +1,477 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"influxmirror/internal/lineproto"
+	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
+)
+
+// Row is a line of Verify's table: what state Samples are in.
+type Row string
+
+// The rows, from best to worst; a window stands in the row of its worst state.
+const (
+	Identical  Row = "identical"
+	BeforeRow  Row = "before since, not asked for"
+	Filtered   Row = "excluded by filter"
+	ExpiredRow Row = "too old for the target's retention"
+	Kept       Row = "only on the target, kept here"
+	Unwritable Row = "cannot be written in line protocol"
+	RefusedRow Row = "refused by the target"
+	OpenRow    Row = "still being written"
+	NotChecked Row = "not checked"
+	Different  Row = "DIFFERENT"
+)
+
+// Rows in the order they are shown.
+var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
+
+var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, Kept, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
+
+// Tally counts the windows and Samples of a Row.
+type Tally struct {
+	Windows int
+	Samples uint64
+	Note    string
+}
+
+// Difference is one Sample that is not the same on both sides; the absent side is "".
+type Difference struct {
+	Measurement string
+	Source      string // canonical line
+	Target      string
+}
+
+// Verdict is what Verify found. Samples are counted over the union of both sides.
+type Verdict struct {
+	Mirror         string
+	Date           int64
+	Source, Target mirror.Probe
+	Rows           map[Row]Tally
+	Reread         uint64 // Samples read again now
+	Oldest         int64  // AsOf of the oldest Proof that was relied on, 0 if everything was read again
+	Union          uint64 // Samples on either side, counted apart from the rows
+	Differences    []Difference
+	Unreadable     map[string]string // measurements the server lists and refuses to read
+}
+
+// Sum adds up the rows.
+func (v Verdict) Sum() (t Tally) {
+	for _, r := range v.Rows {
+		t.Windows += r.Windows
+		t.Samples += r.Samples
+	}
+	return t
+}
+
+// AddsUp reports whether every Sample of the union stands in one row.
+func (v Verdict) AddsUp() bool { return v.Sum().Samples == v.Union }
+
+// Result says what the rows come to.
+func (v Verdict) Result() (word string, code int) {
+	n := func(r Row) uint64 { return v.Rows[r].Samples }
+	switch {
+	case !v.AddsUp():
+		return "the table does not add up: this is a bug", 1
+	case n(Different) > 0:
+		return fmt.Sprintf("NOT IDENTICAL: %d samples differ", n(Different)), 4
+	case n(NotChecked) > 0 || len(v.Unreadable) > 0:
+		return fmt.Sprintf("INCOMPLETE: %d samples not checked", n(NotChecked)), 3
+	case n(Kept) > 0:
+		return fmt.Sprintf("COMPLETE, the target keeps %d more", n(Kept)), 0
+	}
+	return "IDENTICAL", 0
+}
+
+// maxDifferences bounds what Explain lists.
+const maxDifferences = 1000
+
+// Verify compares both sides and reports; it writes to neither. full reads every Sample again; otherwise Proofs are believed
+// where the servers still count what was proven. What it finds becomes work for the next Pass.
+func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
+	e, err := m.probe(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := Verdict{Mirror: m.Name, Date: e.src.Date, Source: e.src, Target: e.dst, Rows: map[Row]Tally{}, Unreadable: map[string]string{}}
+	found, err := m.count(ctx, e, &v)
+	if err != nil {
+		return v, err
+	}
+	keys := slices.SortedFunc(maps.Keys(found), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.measurement, b.measurement), cmp.Compare(a.start, b.start))
+	})
+	dirty := false
+	for i, k := range keys {
+		m.observe(Event{Kind: "verify", Left: len(keys) - i})
+		wrong, err := m.verifyGroup(ctx, e, &v, k, found[k], full)
+		if err != nil {
+			return v, err
+		}
+		dirty = dirty || wrong
+	}
+	if dirty {
+		m.seen.Whole = 0
+		if err := m.ledger.SetState(ctx, seenNote, m.seen); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}
+
+// count surveys both sides by shard group; what is filtered or before since goes straight into its row.
+func (m *Mirror) count(ctx context.Context, e ends, v *Verdict) (map[key]counted, error) {
+	grid := e.policy.Grid
+	found := map[key]counted{}
+	filtered := map[key]counted{}
+	for side, s := range []Source{m.source, m.target} {
+		req := mirror.SurveyRequest{Window: mirror.Axis, Width: grid.Duration(), Offset: grid.Offset()}
+		err := s.Survey(ctx, req, func(n mirror.Count) error {
+			if n.Unreadable != "" {
+				if side == 0 && m.wanted(n.Measurement) {
+					v.Unreadable[n.Measurement] = n.Unreadable
+				}
+				return nil
+			}
+			into := found
+			if !m.wanted(n.Measurement) {
+				into = filtered
+			}
+			k := key{n.Measurement, grid.Group(n.Window.Start).Start}
+			c := into[k]
+			if side == 0 {
+				c.source += n.Samples
+			} else {
+				c.target += n.Samples
+			}
+			into[k] = c
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range filtered {
+		v.put(Filtered, c.source, 1)
+		v.Union += c.source
+	}
+	return found, nil
+}
+
+func (v *Verdict) put(r Row, samples uint64, windows int) {
+	t := v.Rows[r]
+	t.Samples += samples
+	t.Windows += windows
+	v.Rows[r] = t
+}
+
+// verifyGroup compares one measurement in one shard group and reports whether a Proof turned out wrong.
+func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c counted, full bool) (bool, error) {
+	w := e.policy.Grid.Group(k.start)
+	g, err := m.ledger.Group(ctx, k.measurement, w)
+	if err != nil {
+		return false, err
+	}
+	if w.Stop <= e.policy.Since {
+		v.put(BeforeRow, c.source, 1)
+		v.Union += c.source
+		return false, nil
+	}
+	sum := g.Summary()
+	if !full && sum.Cells > 0 && sum.Source == c.source && sum.Target == c.target {
+		for _, p := range g.Proofs {
+			v.proven(p, g)
+		}
+		return false, nil
+	}
+	if !full && sum.Cells == 0 && w.Stop > e.policy.TargetFloor {
+		v.put(NotChecked, max(c.source, c.target), 1)
+		v.Union += max(c.source, c.target)
+		return false, nil
+	}
+	wrong := false
+	chunks := m.verifyChunks(e, w, max(c.source, c.target))
+	for _, chunk := range chunks {
+		chunk.Measurement = k.measurement
+		bad, err := m.verifyChunk(ctx, e, v, g, chunk)
+		if err != nil {
+			return wrong, err
+		}
+		wrong = wrong || bad
+	}
+	return wrong, nil
+}
+
+// verifyChunks cuts a shard group at the edges of the policy and into parts of a fair size.
+func (m *Mirror) verifyChunks(e ends, w mirror.Window, samples uint64) (out []mirror.Chunk) {
+	p := e.policy
+	width := p.Grid.Width()
+	parts := int64(samples/p.MaxSamples) + 1
+	step := max(width, (int64(w.Width())/parts/width+1)*width)
+	for _, at := range []int64{p.Since, p.TargetFloor, p.Edge, p.Horizon} {
+		if w.Start < at && at < w.Stop {
+			out = append(out, m.verifyChunks(e, mirror.Window{Start: w.Start, Stop: at}, samples)...)
+			w.Start = at
+		}
+	}
+	for start := w.Start; start < w.Stop; {
+		stop := w.Stop
+		if uint64(w.Stop)-uint64(start) > uint64(step) {
+			stop = start + step
+		}
+		out = append(out, mirror.Chunk{Window: mirror.Window{Start: start, Stop: stop}, Width: width})
+		start = stop
+	}
+	return out
+}
+
+// proven counts a Proof that is believed.
+func (v *Verdict) proven(p mirror.Proof, g mirror.Group) {
+	v.put(Identical, p.Source.Count-p.Excepted.Count, 0)
+	v.Union += p.Source.Count + p.Extra.Count
+	worst := Identical
+	v.exceptions(p, g, &worst)
+	v.put(worst, 0, 1)
+	if v.Oldest == 0 || p.AsOf < v.Oldest {
+		v.Oldest = p.AsOf
+	}
+}
+
+// exceptions counts what a Proof leaves out.
+func (v *Verdict) exceptions(p mirror.Proof, g mirror.Group, worst *Row) {
+	var listed uint64
+	for _, x := range g.Exceptions {
+		if !p.Window.Covers(x.Window) {
+			continue
+		}
+		r := Kept
+		switch x.Class {
+		case mirror.Refused:
+			r = RefusedRow
+		case mirror.Unwritable:
+			r = Unwritable
+		case mirror.Expired:
+			r = ExpiredRow
+		}
+		if x.Class != mirror.Extra {
+			listed += x.Samples.Count
+		}
+		v.put(r, x.Samples.Count, 0)
+		if t := v.Rows[r]; t.Note == "" && r != Kept {
+			t.Note = x.Reason
+			v.Rows[r] = t
+		}
+		*worst = worse(*worst, r)
+	}
+	if listed != p.Excepted.Count { // never hidden
+		v.put(NotChecked, p.Excepted.Count-listed, 0)
+		*worst = NotChecked
+	}
+}
+
+func worse(a, b Row) Row {
+	if slices.Index(badness, a) < slices.Index(badness, b) {
+		return b
+	}
+	return a
+}
+
+// verifyChunk reads both sides again.
+func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
+	src, err := m.source.Read(ctx, c, nil)
+	if mirror.KindOf(err) == mirror.MultiShard {
+		return m.verifyHalves(ctx, e, v, g, c)
+	}
+	if err != nil {
+		return false, err
+	}
+	dst, err := m.target.Read(ctx, c, nil)
+	if mirror.KindOf(err) == mirror.MultiShard {
+		return m.verifyHalves(ctx, e, v, g, c)
+	}
+	if err != nil {
+		return false, err
+	}
+	v.Reread += src.Total().Count
+	special := Row("")
+	switch w := c.Window; {
+	case w.Stop <= e.policy.Since:
+		special = BeforeRow
+	case w.Stop <= e.policy.TargetFloor:
+		special = ExpiredRow
+	case w.Start >= e.policy.Edge && w.Start < e.policy.Horizon, src.Live:
+		special = OpenRow
+	}
+	wrong := false
+	for i := range src.Cells {
+		s, t := src.Cells[i], dst.Cells[i]
+		switch {
+		case s.IsZero() && t.IsZero():
+		case s == t:
+			v.put(Identical, s.Count, 1)
+			v.Union += s.Count
+		case special != "":
+			v.put(special, max(s.Count, t.Count), 1)
+			v.Union += max(s.Count, t.Count)
+		default:
+			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, s)
+			if err != nil {
+				return wrong, err
+			}
+			if bad {
+				wrong = true
+				if err := m.forget(ctx, c.Measurement, g.Window, c.Cell(i)); err != nil {
+					return wrong, err
+				}
+			}
+		}
+	}
+	return wrong, nil
+}
+
+func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
+	wrong := false
+	for _, h := range halves(plan.Transfer{Chunk: c}) {
+		if h.Chunk.Window == c.Window { // one Cell over several shards: below the Cell
+			at := c.Window.Middle()
+			for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
+				bad, err := m.verifyChunk(ctx, e, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())})
+				if err != nil {
+					return wrong, err
+				}
+				wrong = wrong || bad
+			}
+			return wrong, nil
+		}
+		bad, err := m.verifyChunk(ctx, e, v, g, h.Chunk)
+		if err != nil {
+			return wrong, err
+		}
+		wrong = wrong || bad
+	}
+	return wrong, nil
+}
+
+// verifyCell compares one Cell sample by sample and reports whether anything is wrong that was not enumerated before.
+func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, count mirror.Fingerprint) (bool, error) {
+	src, dst, err := m.both(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	if src.over || dst.over {
+		wrong := false
+		at := c.Window.Middle()
+		for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
+			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, mirror.Fingerprint{})
+			if err != nil {
+				return wrong, err
+			}
+			wrong = wrong || bad
+		}
+		return wrong, nil
+	}
+	missing, more := src.without(dst), dst.without(src)
+	both := uint64(len(src.set) - len(missing))
+	v.put(Identical, both, 0)
+	v.Union += both
+	worst := Identical
+	for _, x := range src.reading.Unwritable {
+		v.put(Unwritable, x.Samples.Count, 0)
+		v.Union += x.Samples.Count
+		worst = worse(worst, Unwritable)
+	}
+	refused, extra, err := enumerated(g, c.Window)
+	if err != nil {
+		return false, err
+	}
+	at := map[string]string{} // series, field and time → line of the target
+	for _, line := range more {
+		at[position(line)] = line
+	}
+	wrong := false
+	for _, line := range missing {
+		other := at[position(line)]
+		delete(at, position(line))
+		known, err := take(refused, line)
+		if err != nil {
+			return false, err
+		}
+		v.Union++
+		if known {
+			v.put(RefusedRow, 1, 0)
+			worst = worse(worst, RefusedRow)
+			continue
+		}
+		wrong, worst = true, Different
+		v.put(Different, 1, 0)
+		v.differs(c.Measurement, line, other)
+	}
+	for _, line := range slices.Sorted(maps.Values(at)) {
+		v.Union++
+		v.put(Kept, 1, 0)
+		worst = worse(worst, Kept)
+		known, err := take(extra, line)
+		if err != nil {
+			return false, err
+		}
+		wrong = wrong || !known // it is enumerated by the next Pass
+	}
+	v.put(worst, 0, 1)
+	return wrong, nil
+}
+
+func (v *Verdict) differs(measurement, source, target string) {
+	if len(v.Differences) < maxDifferences {
+		v.Differences = append(v.Differences, Difference{measurement, strings.TrimSuffix(source, "\n"), strings.TrimSuffix(target, "\n")})
+	}
+}
+
+// allowance is how many Samples of a field were enumerated in a Cell.
+type allowance map[string]uint64
+
+// enumerated returns what the ledger lists as refused and as extra in w, by field and type.
+func enumerated(g mirror.Group, w mirror.Window) (refused, extra allowance, err error) {
+	refused, extra = allowance{}, allowance{}
+	for _, x := range g.Exceptions {
+		if !x.Window.Covers(w) && !w.Covers(x.Window) {
+			continue
+		}
+		switch x.Class {
+		case mirror.Refused:
+			refused[x.Field+"\x00"+string(x.Type)] += x.Samples.Count
+		case mirror.Extra:
+			extra[x.Field+"\x00"+string(x.Type)] += x.Samples.Count
+		}
+	}
+	return refused, extra, nil
+}
+
+func take(a allowance, line string) (bool, error) {
+	s, err := lineproto.Parse([]byte(line))
+	if err != nil {
+		return false, err
+	}
+	k := s.Field + "\x00" + string(s.Type)
+	if a[k] == 0 {
+		return false, nil
+	}
+	a[k]--
+	return true, nil
+}
+
+// position is a line of one field without its value.
+func position(line string) string {
+	s, err := lineproto.Parse([]byte(line))
+	if err != nil {
+		return line
+	}
+	s.Type, s.Text, s.Bits = mirror.Integer, "", 0
+	return string(lineproto.AppendLine(nil, &s))
+}

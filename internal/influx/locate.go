@@ -1,0 +1,69 @@
+package influx
+
+import (
+	"context"
+	"strings"
+
+	"influxmirror/internal/mirror"
+)
+
+// Locate returns the ids of the shards that hold any of the measurements named for each window, and where each lies. EXPLAIN ANALYZE of a
+// read of one row names them, and a read token is enough. A shard that holds other measurements only is not found.
+func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map[string]mirror.Window, error) {
+	out := map[string]mirror.Window{}
+	var statements []string
+	var windows []mirror.Window
+	ask := func() error {
+		tables, err := c.ask(ctx, "locate shards", statements...)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			for _, row := range t.Rows {
+				_, id, ok := strings.Cut(row[0].Text, "shard_id: ")
+				if !ok {
+					continue
+				}
+				id, w := strings.TrimSpace(id), windows[t.Statement]
+				if known, ok := out[id]; ok {
+					w = w.Span(known)
+				}
+				out[id] = w
+			}
+		}
+		statements, windows = statements[:0], windows[:0]
+		return nil
+	}
+	for w, names := range at {
+		for _, name := range names {
+			statements = append(statements, "EXPLAIN ANALYZE SELECT *::field FROM "+ident(name)+" WHERE "+where(w)+" LIMIT 1")
+			windows = append(windows, w)
+			if len(statements) >= surveyBatch {
+				if err := ask(); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if len(statements) > 0 {
+		if err := ask(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// TagKeys returns every tag key of the bucket.
+func (c *Client) TagKeys(ctx context.Context) (map[string]bool, error) {
+	tables, err := c.ask(ctx, "list tags", "SHOW TAG KEYS")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, t := range tables {
+		for _, row := range t.Rows {
+			out[row[0].Text] = true
+		}
+	}
+	return out, nil
+}
