@@ -50,7 +50,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	}{{"storage_shard_write_count", "Count of the number of write requests", count}, {"storage_shard_write_sum", "Counter of the number of points for write requests", requests}} {
 		if len(m.lines) > 0 {
 			sort.Strings(m.lines)
-			fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s counter\n%s", m.name, m.help, strings.Join(m.lines, ""))
+			fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s counter\n%[3]s", m.name, m.help, strings.Join(m.lines, ""))
 		}
 	}
 	s.send(w, r, http.StatusOK, "text/plain; version=0.0.4; charset=utf-8; escaping=values", []byte(b.String()))

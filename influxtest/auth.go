@@ -76,10 +76,16 @@ func credentials(r *http.Request) (user, secret string) {
 	return "", ""
 }
 
-// authenticate returns what the request's token may do, nil when it is unknown. Outside /query 2.x takes no Basic authentication.
+// authenticate returns what the request's token may do, nil when it is unknown. On 2.x /query takes Token and Basic, the rest Token and Bearer.
 func (s *Server) authenticate(r *http.Request) *grant {
-	if r.URL.Path != "/query" && !strings.HasPrefix(r.Header.Get("Authorization"), "Token ") {
-		return nil
+	if r.URL.Path != "/query" {
+		h := r.Header.Get("Authorization")
+		if t, ok := strings.CutPrefix(h, "Bearer "); ok {
+			return s.tokens[t]
+		}
+		if !strings.HasPrefix(h, "Token ") {
+			return nil
+		}
 	}
 	_, token := credentials(r)
 	return s.tokens[token]

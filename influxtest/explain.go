@@ -135,8 +135,8 @@ func (p *plan) analyze() ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			_, has := m.fields[n.refs[0].Val]
-			if len(selected) > 0 && (n.expr == "" || has) {
+			ref := n.refs[0]
+			if len(selected) > 0 && (n.expr == "" || cast(m.fields[ref.Val], p.typeOf(&ref)) != nil) {
 				iterators = append(iterators, [2]string{p.name, fmt.Sprint(g.id)})
 			}
 		}

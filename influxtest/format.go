@@ -37,7 +37,7 @@ func (f *formatter) add(res result) {
 	}
 	parts := split(res, f.chunk)
 	for i, p := range parts {
-		p.partial = i+1 < len(parts)
+		p.partial = i+1 < len(parts) && res.series[0].chunks
 		f.write([]result{p})
 	}
 }
@@ -67,8 +67,7 @@ func split(res result, n int) []result {
 		for rest := r.values; ; {
 			part := r
 			part.values = rest
-			// Only SELECT counts rows; the SHOW statements answer a series at a time.
-			if r.timed && len(rest) > n {
+			if r.chunks && len(rest) > n {
 				part.values, part.partial = rest[:n], true
 			}
 			parts = append(parts, result{statement: res.statement, series: []rows{part}})

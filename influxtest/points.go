@@ -28,7 +28,7 @@ func (s *Server) parseLines(body string, now, unit int64) (points []point, bad [
 	for len(body) > 0 {
 		line, rest := cutLine(body)
 		body = rest
-		line = strings.TrimLeft(strings.TrimSuffix(line, "\r"), " \t\r\x00")
+		line = strings.TrimLeft(line, " \t\r\x00")
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -116,9 +116,6 @@ func (s *Server) parseLine(line string, now, unit int64) (p point, err error) {
 // parseFields reads the field set from at on and returns where it ends.
 func (s *Server) parseFields(p *point, line string, at int) (int, error) {
 	for {
-		if at >= len(line) {
-			return at, fmt.Errorf("missing fields")
-		}
 		eq := scan(line, at, "=, ")
 		if eq == len(line) || line[eq] != '=' {
 			return at, fmt.Errorf("invalid field format")
@@ -126,7 +123,7 @@ func (s *Server) parseFields(p *point, line string, at int) (int, error) {
 		if eq == at {
 			return at, fmt.Errorf("missing field key")
 		}
-		f := field{key: unescape(line[at:eq], ",= ")}
+		f := field{key: unescape(line[at:eq], `,"= `)}
 		to := eq + 1
 		if to < len(line) && line[to] == '"' {
 			for to++; to < len(line) && line[to] != '"'; to++ {
@@ -170,7 +167,7 @@ func (s *Server) parseValue(f *field, text string) error {
 		f.typ, f.value = influxql.Boolean, false
 		return nil
 	}
-	if c := text[0]; c == 't' || c == 'T' || c == 'f' || c == 'F' {
+	if strings.IndexByte("0123456789-.Nn", text[0]) < 0 {
 		return fmt.Errorf("invalid boolean")
 	}
 	last := len(text) - 1
@@ -188,7 +185,7 @@ func (s *Server) parseValue(f *field, text string) error {
 			return fmt.Errorf("unable to parse unsigned %s: %w", text[:last], err)
 		}
 		f.typ, f.value = influxql.Unsigned, n
-	case strings.Trim(text, "0123456789+-.eE") != "" || strings.Trim(text, "+-.eE") == "":
+	case strings.Trim(text, "0123456789+-.eE") != "" || strings.Trim(text, "+-.eE") == "" || strings.HasPrefix(text, "--"):
 		return fmt.Errorf("invalid number")
 	default:
 		v, err := strconv.ParseFloat(text, 64)
@@ -204,6 +201,9 @@ func parseTime(p *point, text string, now, unit int64) error {
 	if text == "" {
 		p.time = now / unit * unit
 		return nil
+	}
+	if strings.Contains(text, " ") {
+		return fmt.Errorf("point is invalid")
 	}
 	if strings.Trim(strings.TrimPrefix(text, "-"), "0123456789") != "" || text == "-" {
 		return fmt.Errorf("bad timestamp")

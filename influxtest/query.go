@@ -27,6 +27,7 @@ type rows struct {
 	columns []string
 	values  [][]any
 	timed   bool // the first column is a time
+	chunks  bool // of SELECT and of what servers rewrite to it: long ones are cut, and parts say that others follow
 	partial bool // the series continues in the next part
 }
 
@@ -75,6 +76,8 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	if text == "" {
 		if s.version == V1 {
 			f.refuse(http.StatusBadRequest, `missing required parameter "q"`)
+		} else if q.Get("chunked") == "true" {
+			s.send(w, r, http.StatusOK, f.contentType(), nil)
 		} else {
 			s.send(w, r, http.StatusOK, "application/json", []byte("{}\n"))
 		}

@@ -147,7 +147,7 @@ func (s *Server) EnforceRetention() {
 type Shard struct {
 	ID         uint64
 	Start, End time.Time
-	Points     uint64 // written since the server started
+	Points     uint64 // written since the server started; on 2.x also points of the wrong type
 }
 
 // Shards returns the shard groups of a bucket by time.

@@ -67,7 +67,7 @@ func (p *plan) emit(sets map[string]*set) []rows {
 			return p.asc && a < b || !p.asc && a > b
 		})
 		if s.rows = page(s.rows, p.stmt.Limit, p.stmt.Offset); len(s.rows) > 0 {
-			out = append(out, rows{name: p.name, tags: s.tags, columns: p.stmt.ColumnNames(), values: s.rows, timed: true})
+			out = append(out, rows{name: p.name, tags: s.tags, columns: p.stmt.ColumnNames(), values: s.rows, timed: true, chunks: true})
 		}
 	}
 	id := func(r rows) string { // the values of one list of keys; joining them again is cheaper than keeping them

@@ -69,6 +69,7 @@ type Server struct {
 	dbrps      []*dbrp   // made explicitly
 	tokens     map[string]*grant
 	users      map[string]*user
+	conns      map[net.Conn]bool
 	faults     []*Injected
 	requests   []Request
 	requestIDs int
@@ -86,7 +87,7 @@ func NewServer(o Options) *Server {
 	}
 	s := &Server{
 		version: o.Version, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
-		closing: make(chan struct{}), tokens: map[string]*grant{}, users: map[string]*user{},
+		closing: make(chan struct{}), tokens: map[string]*grant{}, users: map[string]*user{}, conns: map[net.Conn]bool{},
 	}
 	s.started = s.now()
 	s.enforced = s.started
@@ -107,7 +108,7 @@ func NewServer(o Options) *Server {
 		s.listener = l
 	}
 	s.URL = "http://" + s.listener.Addr().String()
-	s.http = &http.Server{Handler: s.Handler()}
+	s.http = &http.Server{Handler: s.Handler(), ConnState: s.track}
 	s.served.Add(1)
 	go func() {
 		defer s.served.Done()
@@ -140,6 +141,17 @@ func (s *Server) Close() {
 	s.served.Wait()
 }
 
+// track keeps the open connections of the server's own listener.
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(s.conns, c)
+	} else {
+		s.conns[c] = true
+	}
+}
+
 // Restart does to a client what a restart of a real server does: connections break, counters begin again, and the data is as it was, except
 // that the shard group of 1677 is no longer found by queries with an upper bound (the start of that group does not fit into nanoseconds).
 func (s *Server) Restart() {
@@ -154,6 +166,9 @@ func (s *Server) Restart() {
 		}
 	}
 	s.enforceRetention()
+	for c := range s.conns {
+		_ = c.Close()
+	}
 }
 
 // Handler answers requests as the server does. It is what the server's own listener serves; use it to put the server behind TLS or a proxy.

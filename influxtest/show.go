@@ -112,7 +112,7 @@ func (ses *session) showFieldKeys(st *influxql.ShowFieldKeysStatement) ([]rows, 
 			}
 		}
 		keys := slices.SortedFunc(maps.Keys(kinds), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
-		r := rows{name: name, columns: []string{"fieldKey", "fieldType"}}
+		r := rows{name: name, columns: []string{"fieldKey", "fieldType"}, chunks: true}
 		for _, k := range page(keys, st.Limit, st.Offset) {
 			r.values = append(r.values, []any{k[0], k[1]})
 		}
@@ -227,7 +227,7 @@ func (ses *session) showSeries(st *influxql.ShowSeriesStatement) ([]rows, error)
 		}
 	}
 	slices.Sort(keys)
-	out := rows{columns: []string{"key"}}
+	out := rows{columns: []string{"key"}, chunks: true}
 	for _, k := range page(keys, st.Limit, st.Offset) {
 		out.values = append(out.values, []any{k})
 	}

@@ -34,7 +34,7 @@ type group struct {
 	start, end       int64 // half-open; start is MinInt64 when the real one does not fit
 	reloadedStart    int64 // what start becomes when a server reads it from disk: the same, except when it does not fit
 	measurements     map[string]*measurement
-	points, requests uint64 // written since the start of the server
+	points, requests uint64 // written since the start of the server; on 2.x also points that were refused
 }
 
 // A measurement is what one shard holds of it.
