@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"influxmirror/internal/mirror"
 )
@@ -42,28 +41,42 @@ func BenchmarkBody(b *testing.B) {
 }
 
 // B10: 200 000 groups are 11 million cells.
-func BenchmarkSummaries200k(b *testing.B) {
+func Benchmark200k(b *testing.B) {
+	const measurements, weeks = 400, 500
 	dir := b.TempDir()
 	l := openTest(b, dir)
 	p := pairOf(b, l, "k")
 	if _, err := l.w.Exec(`PRAGMA synchronous = off`); err != nil {
 		b.Fatal(err)
 	}
-	for m := range 400 {
-		for i := range 500 {
-			mustRecord(b, p, normalGroup(fmt.Sprintf("measurement_%03d", m), i, 1))
-		}
+	name := func(i int) string { return fmt.Sprintf("measurement_%03d", i%measurements) }
+	for i := range measurements * weeks {
+		mustRecord(b, p, normalGroup(name(i/weeks), i%weeks, 1))
 	}
 	l.Close()
-	began := time.Now()
-	l = openTest(b, dir)
-	opened := time.Since(began)
-	p = pairOf(b, l, "k")
-	b.ReportAllocs()
-	for b.Loop() {
-		if all, err := p.Summaries(ctx); err != nil || len(all) != 200_000 {
-			b.Fatal(len(all), err)
+
+	b.Run("Open", func(b *testing.B) {
+		for b.Loop() {
+			openTest(b, dir).Close()
 		}
-	}
-	b.ReportMetric(opened.Seconds(), "s/open")
+	})
+	p = pairOf(b, openTest(b, dir), "k")
+	b.Run("Summaries", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if all, err := p.Summaries(ctx); err != nil || len(all) != measurements*weeks {
+				b.Fatal(len(all), err)
+			}
+		}
+	})
+	b.Run("RecordAnywhere", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			mustRecord(b, p, normalGroup(name(i*7), i*13%weeks, uint64(i)))
+		}
+	})
+	b.Run("RecordTail", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			mustRecord(b, p, normalGroup(name(i), weeks, uint64(i)))
+		}
+	})
 }

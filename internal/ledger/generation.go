@@ -64,13 +64,14 @@ func writeGenerations(dir string, all ...generation) error {
 	return writeFile(dir, generationName, b)
 }
 
-// bump moves ledger and file to a new generation. If they disagreed and the ledger was opened before, it marks
-// every pair stale in the same transaction and returns true. A crash in between is no disagreement: the file names both.
+// bump moves ledger and file to a new generation. If they disagreed and the ledger was opened before, it marks every pair
+// stale in the same transaction and returns true.
 func (l *Ledger) bump(ctx context.Context) (stale bool, err error) {
 	inFile, err := readGenerations(l.dir)
 	if err != nil {
 		return false, err
 	}
+	var next generation
 	err = l.write(ctx, func(tx *sql.Tx) error {
 		var old generation
 		var nonce []byte
@@ -78,30 +79,37 @@ func (l *Ledger) bump(ctx context.Context) (stale bool, err error) {
 			return err
 		}
 		copy(old.nonce[:], nonce)
-		stale = old.counter > 0 && !slices.Contains(inFile, old)
-		next := generation{counter: old.counter}
-		for _, g := range inFile {
-			next.counter = max(next.counter, g.counter)
-		}
-		next.counter = (next.counter + 1) & (1<<62 - 1)
-		rand.Read(next.nonce[:])
+		var during []generation
+		next, during, stale = successor(old, inFile)
 		if stale {
 			if _, err := tx.ExecContext(ctx, `UPDATE pair SET stale = 1`); err != nil {
 				return err
 			}
-			// The file must not vouch for old before the mark is durable.
-			inFile = []generation{next}
-		} else {
-			inFile = []generation{old, next}
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE ledger SET nonce = ?, counter = ?`, next.nonce[:], int64(next.counter))
 		if err != nil {
 			return err
 		}
-		return writeGenerations(l.dir, inFile...)
+		return writeGenerations(l.dir, during...)
 	})
-	if err != nil || stale {
-		return stale, err
+	if err != nil {
+		return false, err
 	}
-	return stale, writeGenerations(l.dir, inFile[1])
+	return stale, writeGenerations(l.dir, next)
+}
+
+// successor returns the generation after that of the ledger, what the file names until the ledger has it, and whether
+// the ledger is not the one the file speaks of. A crash in between is no disagreement, so the file names both, unless
+// they disagreed: then it must not vouch for the old one before the mark is durable.
+func successor(ledger generation, file []generation) (next generation, during []generation, stale bool) {
+	next.counter = ledger.counter
+	for _, g := range file {
+		next.counter = max(next.counter, g.counter)
+	}
+	next.counter = (next.counter + 1) & (1<<62 - 1)
+	rand.Read(next.nonce[:])
+	if ledger.counter > 0 && !slices.Contains(file, ledger) {
+		return next, []generation{next}, true
+	}
+	return next, []generation{ledger, next}, false
 }

@@ -118,3 +118,32 @@ func TestCrashInBump(t *testing.T) {
 		before, _ = readGenerations(dir)
 	}
 }
+
+func TestSuccessor(t *testing.T) {
+	a, b := generation{[16]byte{1}, 4}, generation{[16]byte{2}, 9}
+	for _, c := range []struct {
+		ledger  generation
+		file    []generation
+		stale   bool
+		counter uint64
+	}{
+		{generation{}, nil, false, 1},
+		{generation{}, []generation{b}, false, 10},
+		{a, []generation{a}, false, 5},
+		{a, []generation{a, b}, false, 10},
+		{b, []generation{a, b}, false, 10},
+		{a, []generation{b}, true, 10},
+		{b, []generation{a}, true, 10},
+		{a, nil, true, 5},
+		{a, []generation{{b.nonce, a.counter}}, true, 5},
+	} {
+		next, during, stale := successor(c.ledger, c.file)
+		want := []generation{c.ledger, next}
+		if c.stale {
+			want = want[1:]
+		}
+		if stale != c.stale || next.counter != c.counter || next.nonce == c.ledger.nonce || !reflect.DeepEqual(during, want) {
+			t.Errorf("%v beside %v: %v, %v, %v", c.ledger, c.file, next, during, stale)
+		}
+	}
+}

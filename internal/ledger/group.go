@@ -88,7 +88,7 @@ func (p *Pair) Group(ctx context.Context, measurement string, w mirror.Window) (
 	g := mirror.Group{Measurement: measurement, Window: w}
 	var bad *int64
 	err := p.l.view(ctx, func(tx *sql.Tx) error {
-		stored, sum, err := p.group(ctx, tx, measurement, w.Start)
+		stored, sum, err := p.group(ctx, tx, p.l.read, measurement, w.Start)
 		switch {
 		case err == nil:
 			g = stored
@@ -111,11 +111,11 @@ func (p *Pair) Group(ctx context.Context, measurement string, w mirror.Window) (
 }
 
 // group reads a group. It returns errBlob, and the checksum it found, for one that is not what was recorded.
-func (p *Pair) group(ctx context.Context, tx *sql.Tx, measurement string, start int64) (g mirror.Group, sum int64, err error) {
+func (p *Pair) group(ctx context.Context, tx *sql.Tx, q groupQueries, measurement string, start int64) (g mirror.Group, sum int64, err error) {
 	s := mirror.Summary{Measurement: measurement, Window: mirror.Window{Start: start}}
 	var body []byte
 	var source, target, excepted, extra, proof, bodySum int64
-	err = tx.StmtContext(ctx, p.l.getGroup).QueryRowContext(ctx, p.id, []byte(measurement), start).Scan(&s.Window.Stop,
+	err = tx.StmtContext(ctx, q.summary).QueryRowContext(ctx, p.id, []byte(measurement), start).Scan(&s.Window.Stop,
 		&s.Cells, &source, &target, &excepted, &extra, &s.AsOf, &proof, &bodySum, &sum, &body)
 	if err != nil {
 		return g, sum, err
@@ -126,7 +126,7 @@ func (p *Pair) group(ctx context.Context, tx *sql.Tx, measurement string, start 
 		return g, sum, errBlob
 	}
 	var sums []int64
-	rows, err := tx.StmtContext(ctx, p.l.getExceptions).QueryContext(ctx, p.id, []byte(measurement), start)
+	rows, err := tx.StmtContext(ctx, q.exceptions).QueryContext(ctx, p.id, []byte(measurement), start)
 	if err != nil {
 		return g, sum, err
 	}
@@ -168,7 +168,7 @@ func (p *Pair) exception(rows *sql.Rows, measurement string, start int64) (e mir
 // drop removes a bad group, unless it was recorded anew since its checksum was read.
 func (p *Pair) drop(ctx context.Context, measurement string, start, sum int64) error {
 	return p.l.write(ctx, func(tx *sql.Tx) error {
-		_, now, err := p.group(ctx, tx, measurement, start)
+		_, now, err := p.group(ctx, tx, p.l.reread, measurement, start)
 		if !errors.Is(err, errBlob) || now != sum {
 			return err
 		}

@@ -25,13 +25,16 @@ type Ledger struct {
 	files   map[string]os.FileInfo
 	dropped atomic.Int64
 
-	getGroup, getExceptions                           *sql.Stmt // on r
-	findProof, addProof, setProof, setSummary, addExc *sql.Stmt // on w
-	dropExc, dropProof, dropSummary                   *sql.Stmt // on w
+	read, reread                                      groupQueries // on r and on w
+	findProof, addProof, setProof, setSummary, addExc *sql.Stmt    // on w
+	dropExc, dropProof, dropSummary                   *sql.Stmt    // on w
 
 	mu     sync.Mutex
 	failed error // the I/O error after which nothing is written any more (law L13)
 }
+
+// groupQueries read one group; each belongs to one pool of connections.
+type groupQueries struct{ summary, exceptions *sql.Stmt }
 
 // Dropped returns how many stored rows did not match their checksum since Open. What they said is not proven any more.
 func (l *Ledger) Dropped() int64 { return l.dropped.Load() }
@@ -95,11 +98,12 @@ func (l *Ledger) prepare(ctx context.Context) error {
 	}
 	const key = ` WHERE pair = ? AND measurement = ? AND start = ?`
 	const columns = `stop, cells, source, target, excepted, extra, as_of, proof, body_sum, sum`
-	reads := []query{
-		{&l.getGroup, `SELECT ` + columns + `, (SELECT body FROM proof WHERE id = summary.proof) FROM summary` + key},
-		{&l.getExceptions, `SELECT n, class, body, sum FROM exception` + key + ` ORDER BY n`},
-	}
+	const group = `SELECT ` + columns + `, (SELECT body FROM proof WHERE id = summary.proof) FROM summary` + key
+	const exceptions = `SELECT n, class, body, sum FROM exception` + key + ` ORDER BY n`
+	reads := []query{{&l.read.summary, group}, {&l.read.exceptions, exceptions}}
 	writes := []query{
+		{&l.reread.summary, group},
+		{&l.reread.exceptions, exceptions},
 		{&l.findProof, `SELECT proof FROM summary` + key},
 		{&l.addProof, `INSERT INTO proof (body) VALUES (?)`},
 		{&l.setProof, `INSERT OR REPLACE INTO proof (body, id) VALUES (?, ?)`},
