@@ -38,7 +38,10 @@ func genuine(s *servers.Server) *server {
 
 func double(s *influxtest.Server, v1 bool) *server {
 	return &server{name: "double", v1: v1, url: s.URL, token: s.Token, org: s.Org, orgID: s.OrgID,
-		createBucket: s.CreateBucket, createToken: s.CreateToken, restart: s.Restart}
+		createBucket: s.CreateBucket, createToken: s.CreateToken, restart: func() {
+			s.Restart()
+			client.CloseIdleConnections() // as on the real server, they are of no more use
+		}}
 }
 
 // A scene is one run of a case on one server. What it looks at is kept, to be compared with the other server's.
