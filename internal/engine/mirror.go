@@ -21,6 +21,8 @@ type Settings struct {
 	Include []string      // globs of measurements; none: all
 	Exclude []string
 	Scrub   time.Duration // the target is read again and compared after this long; 0 never
+	Gate    *Gate         // shared by all Mirrors of a process; nil: one of its own
+	Rank    int           // among the Mirrors of the Gate: smaller goes first
 }
 
 // Mirror keeps one target bucket equal to one source bucket. One goroutine at a time may call its methods.
@@ -37,6 +39,7 @@ type Mirror struct {
 	ledger Ledger
 	sums   map[key]mirror.Summary
 
+	wake      chan struct{}
 	seen      seen
 	seenKnown bool
 	backlog   map[key]bool               // slots to look at again in the next Pass
@@ -71,7 +74,10 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 	if s.Since == 0 {
 		s.Since = mirror.MinTime
 	}
-	return &Mirror{Settings: s, source: source, target: target, open: open, log: log.With("mirror", s.Name),
+	if s.Gate == nil {
+		s.Gate = NewGate(lanes)
+	}
+	return &Mirror{Settings: s, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
 		backlog: map[key]bool{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 }
 
@@ -80,12 +86,13 @@ func (m *Mirror) Margin() time.Duration { return max(10*time.Second, m.Wait) }
 
 // Event is something worth showing.
 type Event struct {
-	Kind     string // "probe", "plan", "transfer", "retry", "differs"
+	Kind     string // "probe", "plan", "transfer", "retry", "verify", "pass"
 	Transfer plan.Transfer
 	Samples  uint64 // moved or compared by it
 	Written  int64  // lines
 	Left     int    // transfers still to do in this Pass
 	Err      error
+	Report   *Report // of a Pass that ended
 }
 
 func (m *Mirror) observe(e Event) {

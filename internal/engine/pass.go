@@ -234,7 +234,12 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 				i := next
 				next++
 				mu.Unlock()
-				if err := run(i); err != nil {
+				err := m.Gate.enter(ctx, m.Rank)
+				if err == nil {
+					err = run(i)
+					m.Gate.leave()
+				}
+				if err != nil {
 					mu.Lock()
 					failed = errors.Join(failed, err)
 					mu.Unlock()

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"influxmirror/internal/mirror"
+)
+
+// blockedRetry is how often a Mirror that needs its owner, or whose token is refused, looks again.
+const blockedRetry = time.Minute
+
+// Run keeps the Mirror in step until ctx ends or the Ledger fails; it returns the Ledger's error or nil. Servers that do not answer,
+// refuse or block are waited for. Each Pass is told to Observe as an Event of kind "pass".
+func (m *Mirror) Run(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = max(time.Second, m.Wait), max(time.Minute, m.Wait)
+	for ctx.Err() == nil {
+		r, err := m.Pass(ctx, Goal{Slice: m.Wait})
+		if ctx.Err() != nil {
+			return nil
+		}
+		m.observe(Event{Kind: "pass", Report: &r, Err: err, Left: r.Left})
+		var pause time.Duration
+		switch {
+		case err == nil:
+			wait.Reset()
+			if len(m.queue) == 0 {
+				pause = m.Wait
+			}
+		case Waits(err):
+			if pause = wait.NextBackOff(); mirror.KindOf(err) == mirror.Rights {
+				pause = blockedRetry
+			}
+			if b := (*Blocked)(nil); errors.As(err, &b) {
+				pause = blockedRetry
+			}
+			if e := (*mirror.Error)(nil); errors.As(err, &e) {
+				pause = max(pause, e.After)
+			}
+		default:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-m.wake:
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// Waits reports whether err is one that time, a server or the owner can mend: everything but the state directory.
+func Waits(err error) bool {
+	b := (*Blocked)(nil)
+	return mirror.KindOf(err) != "" || errors.As(err, &b)
+}
+
+// Wake ends the pause of Run now.
+func (m *Mirror) Wake() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Gate bounds how many Chunks of history are under way in all Mirrors of a process, and prefers the Mirrors named first.
+type Gate struct {
+	mu      sync.Mutex
+	free    int
+	waiting []waiter // by rank
+}
+
+type waiter struct {
+	rank int
+	turn chan struct{}
+}
+
+// NewGate admits n Chunks at once.
+func NewGate(n int) *Gate { return &Gate{free: n} }
+
+// enter waits for a place.
+func (g *Gate) enter(ctx context.Context, rank int) error {
+	g.mu.Lock()
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return nil
+	}
+	w := waiter{rank, make(chan struct{})}
+	i, _ := slices.BinarySearchFunc(g.waiting, rank+1, func(a waiter, r int) int { return a.rank - r })
+	g.waiting = slices.Insert(g.waiting, i, w)
+	g.mu.Unlock()
+	select {
+	case <-w.turn:
+		return nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.IndexFunc(g.waiting, func(a waiter) bool { return a.turn == w.turn }); i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
+		return ctx.Err()
+	}
+	return nil // the turn came at the same moment
+}
+
+// leave gives the place to the first in line.
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.free++
+		return
+	}
+	close(g.waiting[0].turn)
+	g.waiting = g.waiting[1:]
+}
