@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"influxmirror/internal/mirror"
@@ -47,6 +48,7 @@ type Mirror struct {
 	pending   map[cell][2]sums           // sums that differ and are not explained yet
 	copied    map[string]int64           // up to where the open Cells of a measurement were copied, by this process
 	reread    map[int64]int64            // start of a shard group → source clock when it was last read again for its counter
+	limit     atomic.Int64               // samples in a Chunk that the link moves in chunkTime
 	queue     []plan.Transfer            // history planned and not begun
 	wrote     map[mirror.Window][]string // shard groups of the target this Pass wrote to, with measurements
 }
@@ -77,8 +79,10 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 	if s.Gate == nil {
 		s.Gate = NewGate(lanes)
 	}
-	return &Mirror{Settings: s, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
+	m := &Mirror{Settings: s, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
 		backlog: map[key]bool{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+	m.limit.Store(maxChunk / 2)
+	return m
 }
 
 // Margin is how far behind the source's clock Cells close.

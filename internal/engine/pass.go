@@ -18,8 +18,10 @@ import (
 // maxTries is how often one Transfer is tried in a Pass, each time with half the Chunk.
 const maxTries = 5
 
-// lanes is how many Chunks of history are under way at once.
-const lanes = 2
+const (
+	lanes     = 2 // Chunks of history under way at once
+	tailLanes = 4 // Chunks of the tail: small, so that the link's delay counts most
+)
 
 // Goal says how far a Pass goes.
 type Goal struct {
@@ -94,9 +96,12 @@ func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, sco
 	for _, s := range slots {
 		again[key{s.Group.Measurement, s.Group.Window.Start}] = true
 	}
-	work = slices.DeleteFunc(work, func(t plan.Transfer) bool {
-		return !t.Prove && m.copied[t.Chunk.Measurement] >= t.Chunk.Window.Stop // nothing newer than what was copied
-	})
+	for i := range work {
+		if t := &work[i]; !t.Prove { // what was copied a moment ago is not sent twice; its Cell is proven when it closes
+			t.Chunk.Window.Start = max(t.Chunk.Window.Start, m.copied[t.Chunk.Measurement])
+		}
+	}
+	work = slices.DeleteFunc(work, func(t plan.Transfer) bool { return t.Chunk.Window.Empty() })
 	for _, t := range m.queue {
 		if !again[keyOf(t)] {
 			work = append(work, t)
@@ -110,13 +115,15 @@ func keyOf(t plan.Transfer) key { return key{t.Chunk.Measurement, t.Group.Start}
 // Pass does one round: probe, survey, plan, transfer, report.
 func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	started := time.Now()
-	e, err := m.probe(ctx)
+	var e ends
+	err := m.again(ctx, func() (err error) { e, err = m.probe(ctx); return err })
 	if err != nil {
 		return Report{}, err
 	}
 	m.observe(Event{Kind: "probe"})
-	work, sc, err := m.plan(ctx, e, g)
-	if err != nil {
+	var work []plan.Transfer
+	var sc scope
+	if err := m.again(ctx, func() (err error) { work, sc, err = m.plan(ctx, e, g); return err }); err != nil {
 		return Report{}, err
 	}
 	r := m.report(e, work)
@@ -210,45 +217,47 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 			if t.Prove {
 				state[i] = finished
 			} else {
-				m.copied[t.Chunk.Measurement] = t.Chunk.Window.Stop
+				m.copied[t.Chunk.Measurement] = o.Date
 			}
 		}
 		m.observe(Event{Kind: "transfer", Transfer: t, Samples: o.Samples, Written: o.Written, Left: r.Left, Err: err})
 		return nil
 	}
-	for next < len(work) && work[next].Live() {
-		if err := run(next); err != nil {
-			return nil, err
-		}
-		next++
-	}
-	var wg sync.WaitGroup
-	for range lanes {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				if failed != nil || next >= len(work) || ctx.Err() != nil || (g.Slice > 0 && time.Since(started) > g.Slice) {
-					mu.Unlock()
-					return
-				}
-				i := next
-				next++
-				mu.Unlock()
-				err := m.Gate.enter(ctx, m.Rank)
-				if err == nil {
-					err = run(i)
-					m.Gate.leave()
-				}
-				if err != nil {
+	lane := func(end, workers int, slice time.Duration, gate func() (func(), error)) {
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for {
 					mu.Lock()
-					failed = errors.Join(failed, err)
+					if failed != nil || next >= end || ctx.Err() != nil || (slice > 0 && time.Since(started) > slice) {
+						mu.Unlock()
+						return
+					}
+					i := next
+					next++
 					mu.Unlock()
-					return
+					leave, err := gate()
+					if err == nil {
+						err = run(i)
+						leave()
+					}
+					if err != nil {
+						mu.Lock()
+						failed = errors.Join(failed, err)
+						mu.Unlock()
+						return
+					}
 				}
-			}
-		})
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
+	live := 0
+	for live < len(work) && work[live].Live() {
+		live++
+	}
+	lane(live, tailLanes, 0, func() (func(), error) { return func() {}, nil })
+	lane(len(work), lanes, g.Slice, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
 	if failed == nil {
 		failed = ctx.Err()
 	}
@@ -271,51 +280,115 @@ func stops(err error) bool {
 // may hold a part of it: from then on both sides are compared, and only what differs is sent.
 func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
 	var total outcome
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = time.Second, time.Minute
-	parts := []plan.Transfer{t}
-	for try := 1; len(parts) > 0; {
-		o, err := m.transfer(ctx, e, parts[0])
-		total.add(o)
-		if err == nil {
-			parts, try = parts[1:], 1
-			policy.Reset()
-			continue
-		}
-		if ctx.Err() != nil {
-			return total, ctx.Err()
-		}
-		kind := mirror.KindOf(err)
-		if stops(err) && kind != mirror.Busy && kind != mirror.Unreachable || try == maxTries || kind == mirror.MultiShard {
+	parts := m.fit(t)
+	for len(parts) > 0 {
+		first := true
+		err := m.again(ctx, func() error {
+			if !first {
+				m.limit.Store(max(minChunk, min(m.limit.Load(), int64(parts[0].Samples))/2))
+				parts = append(halves(parts[0]), parts[1:]...)
+			}
+			first = false
+			start := time.Now()
+			o, err := m.transfer(ctx, e, parts[0])
+			total.add(o)
+			if err != nil {
+				m.observe(Event{Kind: "retry", Transfer: t, Err: err})
+				return err
+			}
+			m.pace(parts[0], time.Since(start))
+			return nil
+		})
+		if err != nil {
 			return total, err
 		}
-		try++
-		m.observe(Event{Kind: "retry", Transfer: t, Err: err})
-		parts = append(halves(parts[0]), parts[1:]...)
-		wait := policy.NextBackOff()
-		if me := (*mirror.Error)(nil); errors.As(err, &me) && me.After > 0 {
-			wait = me.After
-		}
-		select {
-		case <-ctx.Done():
-			return total, ctx.Err()
-		case <-time.After(wait):
-		}
+		parts = parts[1:]
 	}
 	return total, nil
 }
 
-// halves splits a Transfer that failed between two of its Cells, and compares from then on.
-func halves(t plan.Transfer) []plan.Transfer {
-	t.Compare = t.Prove
-	n := t.Chunk.Cells()
-	if n < 2 {
+// again repeats fn after errors that time can mend, with growing pauses.
+func (m *Mirror) again(ctx context.Context, fn func() error) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
+	for try := 1; ; try++ {
+		err := fn()
+		if err == nil || try == maxTries || ctx.Err() != nil {
+			return err
+		}
+		wait := pause.NextBackOff()
+		switch me := (*mirror.Error)(nil); mirror.KindOf(err) {
+		case mirror.Busy:
+			if errors.As(err, &me) {
+				wait = max(wait, me.After)
+			}
+		case mirror.Broken, mirror.Unknown, mirror.Unreachable, mirror.TooLarge:
+		default:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+const (
+	minChunk = 1_000     // samples; less is not asked for because a link is slow
+	maxChunk = 1_000_000 // samples
+	// chunkTime is what one Chunk may take on the link as it was lately.
+	chunkTime = 5 * time.Second
+)
+
+// pace lets Chunks grow to what the link moves in chunkTime.
+func (m *Mirror) pace(t plan.Transfer, took time.Duration) {
+	if took < chunkTime/2 && int64(t.Samples)*2 >= m.limit.Load() {
+		m.limit.Store(min(maxChunk, m.limit.Load()*2))
+	} else if took > 2*chunkTime {
+		m.limit.Store(max(minChunk, m.limit.Load()/2))
+	}
+}
+
+// fit halves a Transfer until its parts are what the link moves in chunkTime.
+func (m *Mirror) fit(t plan.Transfer) []plan.Transfer {
+	if int64(t.Samples) <= 2*m.limit.Load() || !t.Prove {
 		return []plan.Transfer{t}
 	}
-	at := t.Chunk.Cell(n / 2).Start
+	compare := t.Compare
+	var out []plan.Transfer
+	for _, h := range halves(t) {
+		if h.Chunk == t.Chunk {
+			return []plan.Transfer{t}
+		}
+		h.Compare = compare
+		out = append(out, m.fit(h)...)
+	}
+	return out
+}
+
+// halves splits a Transfer that failed, between two of its Cells if there are several, and compares from then on.
+func halves(t plan.Transfer) []plan.Transfer {
+	t.Compare = t.Prove
+	w := t.Chunk.Window
+	if n := t.Chunk.Cells(); n > 1 {
+		at := t.Chunk.Cell(n / 2).Start
+		return cutAt(t, at)
+	}
+	if w.Width() < 2 || t.Samples < 2*minChunk {
+		return []plan.Transfer{t}
+	}
+	return cutAt(t, w.Middle())
+}
+
+// cutAt splits a Transfer in two, the newer part first.
+func cutAt(t plan.Transfer, at int64) []plan.Transfer {
 	a, b := t, t
 	a.Chunk.Window.Stop, b.Chunk.Window.Start = at, at
 	a.Samples, b.Samples = t.Samples/2, t.Samples/2
+	for _, p := range []*plan.Transfer{&a, &b} {
+		p.Chunk.Width = int64(min(uint64(t.Chunk.Width), p.Chunk.Window.Width()))
+	}
 	return []plan.Transfer{b, a}
 }
 

@@ -16,14 +16,14 @@ type outcome struct {
 	Written int64  // lines sent to the target
 	Repair  uint64 // Samples that were missing or different although the target had the Cell
 	Live    bool   // somebody writes there now; not proven
-	Bytes   int64
+	Date    int64  // the source's clock when the read began
 }
 
 func (o *outcome) add(p outcome) {
 	o.Samples += p.Samples
 	o.Written += p.Written
 	o.Repair += p.Repair
-	o.Bytes += p.Bytes
+	o.Date = max(o.Date, p.Date)
 	o.Live = o.Live || p.Live
 }
 
@@ -47,13 +47,10 @@ func (m *Mirror) transfer(ctx context.Context, e ends, t plan.Transfer) (outcome
 		return o, err
 	}
 	at := w.Middle()
-	if n := int64(t.Chunk.Cells()); n > 1 {
-		at = w.Start + n/2*t.Chunk.Width // between two Cells while there are several
+	if n := t.Chunk.Cells(); n > 1 {
+		at = t.Chunk.Cell(n / 2).Start // between two Cells while there are several
 	}
-	for _, half := range []mirror.Window{{Start: w.Start, Stop: at}, {Start: at, Stop: w.Stop}} {
-		part := t
-		part.Chunk.Window = half
-		part.Chunk.Width = int64(min(uint64(t.Chunk.Width), half.Width()))
+	for _, part := range cutAt(t, at) {
 		p, err := m.transfer(ctx, e, part)
 		o.add(p)
 		if err != nil {
@@ -66,7 +63,7 @@ func (m *Mirror) transfer(ctx context.Context, e ends, t plan.Transfer) (outcome
 // copyOpen copies what is newer than the last closed Cell. It proves nothing, so it reads nothing back.
 func (m *Mirror) copyOpen(ctx context.Context, c mirror.Chunk) (outcome, error) {
 	r, _, err := m.pump(ctx, c)
-	return outcome{Samples: r.Total().Count, Written: r.Points, Bytes: r.Bytes}, err
+	return outcome{Samples: r.Total().Count, Written: r.Points, Date: r.Date}, err
 }
 
 // pump reads a Chunk at the source and writes it to the target, and returns when the last line was acknowledged or refused.
@@ -87,7 +84,7 @@ func (m *Mirror) pump(ctx context.Context, c mirror.Chunk) (mirror.Reading, mirr
 // copy writes a Chunk that the target hardly has, reads it back and records what is equal.
 func (m *Mirror) copy(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
 	r, refused, err := m.pump(ctx, t.Chunk)
-	o := outcome{Samples: r.Total().Count, Written: r.Points, Bytes: r.Bytes, Live: r.Live}
+	o := outcome{Samples: r.Total().Count, Written: r.Points, Live: r.Live, Date: r.Date}
 	if err != nil || r.Live {
 		return o, err
 	}
@@ -109,7 +106,7 @@ func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome,
 	if err := both.Wait(); err != nil {
 		return outcome{}, err
 	}
-	o := outcome{Samples: src.Total().Count, Bytes: src.Bytes, Live: src.Live}
+	o := outcome{Samples: src.Total().Count, Live: src.Live, Date: src.Date}
 	if src.Live || dst.Live {
 		o.Live = true
 		return o, nil

@@ -336,20 +336,14 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 	return wrong, nil
 }
 
+// verifyHalves verifies a window that lies in several shards in two parts.
 func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
+	at := c.Window.Middle()
+	if n := c.Cells(); n > 1 {
+		at = c.Cell(n / 2).Start
+	}
 	wrong := false
-	for _, h := range halves(plan.Transfer{Chunk: c}) {
-		if h.Chunk.Window == c.Window { // one Cell over several shards: below the Cell
-			at := c.Window.Middle()
-			for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-				bad, err := m.verifyChunk(ctx, e, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())})
-				if err != nil {
-					return wrong, err
-				}
-				wrong = wrong || bad
-			}
-			return wrong, nil
-		}
+	for _, h := range cutAt(plan.Transfer{Chunk: c}, at) {
 		bad, err := m.verifyChunk(ctx, e, v, g, h.Chunk)
 		if err != nil {
 			return wrong, err

@@ -38,7 +38,6 @@ type Reading struct {
 	Date       int64 // the server's clock when the read began
 	Live       bool  // the counts before and after the read differ: somebody writes here now
 	Points     int64 // lines
-	Bytes      int64 // bytes of answer, unpacked
 }
 
 // Total returns the Fingerprint of all Cells together.
