@@ -21,9 +21,10 @@ type Settings struct {
 	Wait    time.Duration // pause after a Pass; Cells close max(10 s, Wait) behind the source's clock
 	Include []string      // globs of measurements; none: all
 	Exclude []string
-	Scrub   time.Duration // the target is read again and compared after this long; 0 never
-	Gate    *Gate         // shared by all Mirrors of a process; nil: one of its own
-	Rank    int           // among the Mirrors of the Gate: smaller goes first
+	Wants   func(measurement string) bool // replaces Include and Exclude; nil: they hold
+	Scrub   time.Duration                 // the target is read again and compared after this long; 0 never
+	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
+	Rank    int                           // among the Mirrors of the Gate: smaller goes first
 }
 
 // Mirror keeps one target bucket equal to one source bucket. One goroutine at a time may call its methods.
@@ -90,13 +91,14 @@ func (m *Mirror) Margin() time.Duration { return max(10*time.Second, m.Wait) }
 
 // Event is something worth showing.
 type Event struct {
-	Kind     string // "probe", "plan", "transfer", "retry", "verify", "pass"
+	Kind     string // "probe", "plan", "transfer", "retry", "count", "verify", "pass"
 	Transfer plan.Transfer
 	Samples  uint64 // moved or compared by it
 	Written  int64  // lines
 	Left     int    // transfers still to do in this Pass
 	Err      error
-	Report   *Report // of a Pass that ended
+	Report   *Report       // of a Pass that ended
+	Pause    time.Duration // until the next Pass of Run
 }
 
 func (m *Mirror) observe(e Event) {
@@ -114,6 +116,9 @@ func blocked(format string, args ...any) error { return &Blocked{fmt.Sprintf(for
 
 // wanted applies the include and exclude globs.
 func (m *Mirror) wanted(measurement string) bool {
+	if m.Wants != nil {
+		return m.Wants(measurement)
+	}
 	match := func(globs []string) bool {
 		return slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, measurement); return ok })
 	}

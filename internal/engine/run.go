@@ -25,7 +25,6 @@ func (m *Mirror) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		m.observe(Event{Kind: "pass", Report: &r, Err: err, Left: r.Left})
 		var pause time.Duration
 		switch {
 		case err == nil:
@@ -44,8 +43,10 @@ func (m *Mirror) Run(ctx context.Context) error {
 				pause = max(pause, e.After)
 			}
 		default:
+			m.observe(Event{Kind: "pass", Report: &r, Err: err, Left: r.Left})
 			return err
 		}
+		m.observe(Event{Kind: "pass", Report: &r, Err: err, Left: r.Left, Pause: pause})
 		select {
 		case <-ctx.Done():
 		case <-m.wake:

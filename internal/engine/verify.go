@@ -108,6 +108,7 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 	keys := slices.SortedFunc(maps.Keys(found), func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.measurement, b.measurement), cmp.Compare(a.start, b.start))
 	})
+	m.observe(Event{Kind: "count", Left: len(keys), Samples: m.toRead(e, found, full)})
 	dirty := false
 	for i, k := range keys {
 		m.observe(Event{Kind: "verify", Left: len(keys) - i})
@@ -124,6 +125,20 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 		}
 	}
 	return v, nil
+}
+
+// toRead adds up the Samples that Verify will read again at the source.
+func (m *Mirror) toRead(e ends, found map[key]counted, full bool) (n uint64) {
+	for k, c := range found {
+		s := m.summary(k)
+		w := e.policy.Grid.Group(k.start)
+		switch {
+		case w.Stop <= e.policy.Since:
+		case full, s.Cells > 0 && (s.Source != c.source || s.Target != c.target):
+			n += c.source
+		}
+	}
+	return n
 }
 
 // count surveys both sides by shard group; what is filtered or before since goes straight into its row.
