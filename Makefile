@@ -1,0 +1,39 @@
+# Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
+.PHONY: build demo test servers bench fuzz lint clean
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN := bin/influxmirror
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/influxmirror
+
+demo: build
+	$(BIN) demo --for 30s
+
+# The real InfluxDB servers are built once, into a cache outside the repository; later this is quick.
+servers:
+	@test/servers/build.sh
+
+# Unit, contract, CLI and embedded-server tests, and the same against real servers. Without cargo the real ones are left out, except in CI.
+test:
+	@if test/servers/build.sh >/dev/null; then :; \
+	elif [ "$$CI" = true ]; then echo "the real InfluxDB servers could not be built" >&2; exit 1; \
+	else echo "left out: tests against real InfluxDB servers (they need cargo to build)"; fi
+	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go test -timeout 30m ./...
+
+# 8 million samples between two real servers, against what those servers need at least.
+bench: build servers
+	go run ./test/bench -binary $(BIN) -ratio 0.6 -cpu 0.15 -memory 128
+
+FUZZTIME ?= 30s
+fuzz:
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p || exit 1; done; done
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+
+clean:
+	rm -rf bin
