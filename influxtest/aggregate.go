@@ -15,59 +15,73 @@ type cell struct {
 	value any
 }
 
+// shown is the time that an answer gives for the cell's window. The first window of the axis, like a query without a beginning, has time 0.
+func (c *cell) shown() int64 {
+	if c.start == minTime {
+		return 0
+	}
+	return c.start
+}
+
 // aggregate answers a SELECT of functions: a row for each set and window in which one of them has a value.
 func (p *plan) aggregate() ([]rows, error) {
 	sets := map[string]*set{}
-	type place struct {
-		s     *set
-		start int64
-	}
-	got := map[place][]any{} // rows by window, their times still to be set
-	selector := false
+	columns := make([]map[*set]map[int64]*cell, len(p.stmt.Fields))
 	for i, f := range p.stmt.Fields {
-		call := f.Expr.(*influxql.Call)
-		selector = len(p.stmt.Fields) == 1 && p.interval == 0 && influxql.IsSelector(call)
-		cells, err := p.call(call, sets)
-		if err != nil {
+		var err error
+		if columns[i], err = p.call(f.Expr.(*influxql.Call), sets); err != nil {
 			return nil, err
 		}
-		for s, byStart := range cells {
-			for start, c := range byStart {
-				row := got[place{s, start}]
-				if row == nil {
-					row = make([]any, 1+len(p.stmt.Fields))
-					got[place{s, start}] = row
-				}
-				if row[1+i] = c.value; selector {
-					row[0] = c.time
-				}
-			}
-		}
 	}
-	for at, row := range got {
-		switch {
-		case selector:
-		case at.start == math.MinInt64:
-			continue // the servers' mark for "no more points"
-		default:
-			row[0] = at.start
-		}
-		at.s.rows = append(at.s.rows, row)
-	}
+	selector := len(columns) == 1 && p.interval == 0 && influxql.IsSelector(p.stmt.Fields[0].Expr.(*influxql.Call))
 	for _, s := range sets {
-		sort.Slice(s.rows, func(i, j int) bool { return s.rows[i][0].(int64) < s.rows[j][0].(int64) })
-	}
-	out := p.emit(sets)
-	if !selector {
-		for _, r := range out {
-			for _, row := range r.values {
-				if row[0] == int64(minTime) {
-					row[0] = int64(0) // also for the first window of the axis
+		lists := make([][]*cell, len(columns))
+		for i, c := range columns {
+			for start, one := range c[s] {
+				if selector {
+					one.start = one.time // a function that selects a value has that value's time, unless it shares the row
+				}
+				if selector || start != math.MinInt64 { // else the servers' mark for "no more points"
+					lists[i] = append(lists[i], one)
 				}
 			}
+			sort.Slice(lists[i], func(a, b int) bool { return (lists[i][a].start < lists[i][b].start) == p.asc })
 		}
+		s.rows = p.align(lists, selector)
 	}
-	return out, nil
+	return p.emit(sets), nil
+}
+
+// align joins the functions' cells to rows, as real servers do: by the times that are shown, always taking the earliest at the head of a list. A cell in the first window
+// of the axis, which is shown as 0, holds up those behind it: rows of other functions overtake them, and one time can have several rows.
+func (p *plan) align(lists [][]*cell, selector bool) [][]any {
+	shown := func(c *cell) int64 {
+		if selector {
+			return c.start
+		}
+		return c.shown()
+	}
+	var out [][]any
+	for {
+		var next *cell
+		for _, l := range lists {
+			if len(l) > 0 && (next == nil || p.asc && shown(l[0]) < shown(next) || !p.asc && shown(l[0]) > shown(next)) {
+				next = l[0]
+			}
+		}
+		if next == nil {
+			return out
+		}
+		row := make([]any, 1+len(lists))
+		row[0] = shown(next)
+		for i, l := range lists {
+			if len(l) > 0 && shown(l[0]) == row[0] {
+				row[1+i] = l[0].value
+				lists[i] = l[1:]
+			}
+		}
+		out = append(out, row)
+	}
 }
 
 // call computes one function for every set and window.
@@ -87,13 +101,16 @@ func (p *plan) call(call *influxql.Call, sets map[string]*set) (map[*set]map[int
 		for _, se := range selected {
 			c := se.cols[ref.Val]
 			read := cast(m.fields[ref.Val], typ)
-			if c == nil || read == nil {
+			if read == nil {
 				continue
 			}
-			times, vals := c.between(p.min, p.max)
 			if refused := unsupported(call.Name, typ); refused != nil {
 				return nil, refused
 			}
+			if c == nil {
+				continue
+			}
+			times, vals := c.between(p.min, p.max)
 			if len(times) == 0 {
 				continue
 			}
@@ -156,8 +173,9 @@ func (c *cell) add(function string, t int64, v any) {
 			c.value = has + v.(uint64)
 		}
 		return
-	case "first": // of several values at one time the greater
-		take = t < c.time || t == c.time && less(c.value, v)
+	case "first": // of several values at one time the greater, but false
+		_, boolean := v.(bool)
+		take = t < c.time || t == c.time && (boolean && less(v, c.value) || !boolean && less(c.value, v))
 	case "last":
 		take = t > c.time || t == c.time && less(c.value, v)
 	case "min": // of several equal values the earlier

@@ -91,12 +91,24 @@ func (p *plan) cost(n need) (shards, nseries, values int, err error) {
 	if influxql.IsSystemName(p.name) && systemFields[p.name] != nil {
 		return 0, 0, 0, nil
 	}
+	everywhere := 0 // series of a shard on 1.x
+	if p.version == V1 {
+		for _, se := range p.bucket.allSeries(p.name) {
+			ok, err := holds(p.cond, se.tags)
+			if err != nil {
+				return 0, 0, 0, err
+			}
+			if ok {
+				everywhere++
+			}
+		}
+	}
 	for _, g := range p.groups {
 		m := g.measurements[p.name]
 		if m == nil {
 			if p.version == V1 {
 				shards++
-				nseries += len(p.bucket.allSeries(p.name))
+				nseries += everywhere
 			}
 			continue
 		}
@@ -106,7 +118,7 @@ func (p *plan) cost(n need) (shards, nseries, values int, err error) {
 		}
 		shards++
 		if p.version == V1 {
-			nseries += len(p.bucket.allSeries(p.name))
+			nseries += everywhere
 		} else {
 			nseries += len(selected)
 		}

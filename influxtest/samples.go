@@ -45,14 +45,19 @@ func (m *measurement) admit(p point) (field, bool) {
 	return field{}, true
 }
 
-// add stores an admitted point.
-func (m *measurement) add(p point) {
+// seriesOf finds or makes the series of a point.
+func (m *measurement) seriesOf(p point) *series {
 	s := m.series[p.key]
 	if s == nil {
 		s = &series{key: p.key, tags: p.tags, cols: map[string]*column{}}
 		m.series[p.key] = s
 		m.order = nil
 	}
+	return s
+}
+
+// add stores an admitted point.
+func (s *series) add(p point) {
 	for _, f := range p.fields {
 		if f.key == "time" {
 			continue

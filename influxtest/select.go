@@ -58,14 +58,10 @@ func (p *plan) setOf(sets map[string]*set, tags []Tag) *set {
 	return s
 }
 
-// emit orders sets and rows, and applies LIMIT and OFFSET, which are per series.
+// emit orders the sets and applies LIMIT and OFFSET, which are per series.
 func (p *plan) emit(sets map[string]*set) []rows {
 	var out []rows
 	for _, s := range sets {
-		sort.SliceStable(s.rows, func(i, j int) bool {
-			a, b := s.rows[i][0].(int64), s.rows[j][0].(int64)
-			return p.asc && a < b || !p.asc && a > b
-		})
 		if s.rows = page(s.rows, p.stmt.Limit, p.stmt.Offset); len(s.rows) > 0 {
 			out = append(out, rows{name: p.name, tags: s.tags, columns: p.stmt.ColumnNames(), values: s.rows, timed: true, chunks: true})
 		}
@@ -143,6 +139,12 @@ func (p *plan) raw() ([]rows, error) {
 				s.rows = append(s.rows, zip(sources, row)...)
 			}
 		}
+	}
+	for _, s := range sets {
+		sort.SliceStable(s.rows, func(i, j int) bool {
+			a, b := s.rows[i][0].(int64), s.rows[j][0].(int64)
+			return p.asc && a < b || !p.asc && a > b
+		})
 	}
 	return p.emit(sets), nil
 }

@@ -127,6 +127,12 @@ func (s *Server) storeInto(b *bucket, g *group, points []point) *refusal {
 			refuse(1, "invalid tag key: input tag %q on measurement %q is invalid", "time", p.measurement)
 			continue
 		}
+		m := g.measurements[p.measurement]
+		if m == nil {
+			m = newMeasurement(p.measurement)
+			g.measurements[p.measurement] = m
+		}
+		se := m.seriesOf(p) // also when the point is refused below
 		timed := 0
 		for _, f := range p.fields {
 			if f.key == "time" {
@@ -140,16 +146,11 @@ func (s *Server) storeInto(b *bucket, g *group, points []point) *refusal {
 		if timed > 0 && s.version == V1 {
 			refuse(0, "invalid field name: input field %q on measurement %q is invalid. Field %q has been stripped from point.", "time", p.measurement, "time")
 		}
-		m := g.measurements[p.measurement]
-		if m == nil {
-			m = newMeasurement(p.measurement)
-			g.measurements[p.measurement] = m
-		}
 		if f, ok := m.admit(p); !ok {
 			refuse(1, "field type conflict: input field %q on measurement %q is type %s, already exists as type %s", f.key, p.measurement, f.typ, m.fields[f.key])
 			continue
 		}
-		m.add(p)
+		se.add(p)
 	}
 	return refused
 }
