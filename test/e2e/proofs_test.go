@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"sort"
+
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
+)
+
+// hashed are the samples of a measurement by time, with running totals of their hashes.
+type hashed struct {
+	times []int64
+	upTo  []mirror.Fingerprint // upTo[i] is of the first i samples
+}
+
+func hashAll(c contents) map[string]*hashed {
+	byName := map[string][]place{}
+	for p := range c {
+		byName[p.measurement] = append(byName[p.measurement], p)
+	}
+	out := map[string]*hashed{}
+	for name, list := range byName {
+		slices.SortFunc(list, func(a, b place) int {
+			if a.time < b.time {
+				return -1
+			}
+			return min(1, int(a.time-b.time))
+		})
+		h := &hashed{upTo: make([]mirror.Fingerprint, 1)}
+		for _, p := range list {
+			f := h.upTo[len(h.upTo)-1]
+			f.AddHash(hash(p, c[p]))
+			h.times, h.upTo = append(h.times, p.time), append(h.upTo, f)
+		}
+		out[name] = h
+	}
+	return out
+}
+
+// in is the Fingerprint of the samples in w.
+func (h *hashed) in(w mirror.Window) mirror.Fingerprint {
+	if h == nil {
+		return mirror.Fingerprint{}
+	}
+	at := func(t int64) int { return sort.Search(len(h.times), func(i int) bool { return h.times[i] >= t }) }
+	return h.upTo[at(w.Stop)].Sub(h.upTo[at(w.Start)])
+}
+
+// recorded reads every Proof in the state directory, beside a process that may be using it.
+func (s *scene) recorded() (out []recorded) {
+	s.t.Helper()
+	l := s.ledger
+	if l == nil {
+		var err error
+		if l, err = ledger.OpenReader(s.dir); err != nil {
+			s.t.Fatal(err)
+		}
+		defer l.Close()
+	}
+	ctx := context.Background()
+	pairs, err := l.Pairs(ctx)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, info := range pairs {
+		p, err := l.Pair(ctx, info.Key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		sums, err := p.Summaries(ctx)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, sum := range sums {
+			g, err := p.Group(ctx, sum.Measurement, sum.Window)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			for _, proof := range g.Proofs {
+				out = append(out, recorded{sum.Measurement, proof})
+			}
+		}
+	}
+	if n := l.Dropped(); n > 0 {
+		s.t.Errorf("%d rows of the ledger were damaged", n)
+	}
+	return out
+}
+
+type recorded struct {
+	measurement string
+	mirror.Proof
+}
+
+// How many Proofs proofs must find.
+const (
+	proofsMayBeMissing = 0
+	proofsFound        = 1
+)
+
+// proofs re-reads both buckets and fails for every Proof that is not true: nobody wrote to the source since it was made.
+func (s *scene) proofs(atLeast int) int {
+	s.t.Helper()
+	list := s.recorded() // first: what is proven after this is not judged
+	if len(list) < atLeast {
+		s.t.Fatalf("%d proofs in the ledger", len(list))
+	}
+	if len(list) == 0 {
+		return 0
+	}
+	source, target := s.contents(always)
+	src, dst := hashAll(source), hashAll(target)
+	wrong := 0
+	for _, p := range list {
+		f, g := src[p.measurement].in(p.Window), dst[p.measurement].in(p.Window)
+		if f == p.Source && g == p.Target && p.Holds() {
+			continue
+		}
+		if wrong++; wrong <= 5 {
+			s.t.Errorf("proof of %q %v says %v and %v (excepted %v, extra %v); it is %v and %v", p.measurement, p.Window, p.Source, p.Target, p.Excepted, p.Extra, f, g)
+		}
+	}
+	if wrong > 0 {
+		s.t.Errorf("%d of %d proofs are not true", wrong, len(list))
+	}
+	return len(list)
+}

@@ -1,0 +1,18 @@
+package e2e
+
+import "testing"
+
+// Everything a server lets one write arrives exactly, is proven once, and is left alone afterwards.
+func TestTorture(t *testing.T) {
+	s := newScene(t, buckets{})
+	newTorture().fill(s)
+	s.start()
+	s.settled()
+	all := s.identical(always)
+	t.Logf("%d samples", len(all))
+	s.quiet()
+	s.verdict("IDENTICAL")
+	s.proofs(proofsFound)
+	s.start()
+	s.quiet()
+}
