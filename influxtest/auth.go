@@ -101,7 +101,12 @@ func (s *Server) authenticateV1(w http.ResponseWriter, r *http.Request) (*user, 
 	u := s.users[name]
 	s.mu.Unlock()
 	w.Header().Set("Www-Authenticate", `Basic realm="InfluxDB"`)
+	_, _, basic := r.BasicAuth()
 	switch {
+	case strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "):
+		errorV1(w, http.StatusUnauthorized, "bearer auth disabled")
+	case name == "" && basic:
+		errorV1(w, http.StatusUnauthorized, "username required")
 	case name == "":
 		errorV1(w, http.StatusUnauthorized, "unable to parse authentication credentials")
 	case u == nil || u.password != password:

@@ -8,6 +8,12 @@ import (
 	"github.com/influxdata/influxql"
 )
 
+// The greatest sizes, in bytes, of a series key with a field key and of a string.
+const (
+	maxKey    = 65535
+	maxString = 1 << 20
+)
+
 // A point is one parsed line.
 type point struct {
 	measurement string
@@ -102,13 +108,20 @@ func (s *Server) parseLine(line string, now, unit int64) (p point, err error) {
 			return p, fmt.Errorf("cannot use reserved tag key %q", t.Key)
 		}
 	}
-	p.key = seriesKey(p.measurement, p.tags)
+	if p.key = seriesKey(p.measurement, p.tags); len(p.key) > maxKey {
+		return p, fmt.Errorf("max key length exceeded: %d > %d", len(p.key), maxKey)
+	}
 	for at < len(line) && line[at] == ' ' {
 		at++
 	}
 	at, err = s.parseFields(&p, line, at)
 	if err != nil {
 		return p, err
+	}
+	for _, f := range p.fields {
+		if n := len(p.key) + len("#!~#") + len(f.key); n > maxKey { // what a shard stores a value under
+			return p, fmt.Errorf("max key length exceeded: %d > %d", n, maxKey)
+		}
 	}
 	return p, parseTime(&p, strings.Trim(line[at:], " "), now, unit)
 }

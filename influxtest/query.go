@@ -135,15 +135,21 @@ func (ses *session) authorize(q *influxql.Query) string {
 		return ""
 	}
 	for _, st := range q.Statements {
-		switch st.(type) {
+		db := ses.db
+		switch st := st.(type) {
 		case *influxql.ShowDatabasesStatement:
-		case *influxql.SelectStatement, *influxql.ExplainStatement, *influxql.ShowMeasurementsStatement, *influxql.ShowFieldKeysStatement,
-			*influxql.ShowTagKeysStatement, *influxql.ShowTagValuesStatement, *influxql.ShowSeriesStatement, *influxql.ShowRetentionPoliciesStatement:
-			if !ses.user.mayRead(ses.db) {
-				return fmt.Sprintf("%s not authorized to execute statement '%s', requires READ on %s", ses.user.name, st, ses.db)
-			}
+			continue
+		case *influxql.SelectStatement:
+			db, _ = sourceDB(db, st.Sources)
+		case *influxql.ExplainStatement:
+			db, _ = sourceDB(db, st.Statement.Sources)
+		case *influxql.ShowMeasurementsStatement, *influxql.ShowFieldKeysStatement, *influxql.ShowTagKeysStatement, *influxql.ShowTagValuesStatement,
+			*influxql.ShowSeriesStatement, *influxql.ShowRetentionPoliciesStatement:
 		default:
 			return fmt.Sprintf("%s not authorized to execute statement '%s', requires admin privilege", ses.user.name, st)
+		}
+		if !ses.user.mayRead(db) {
+			return fmt.Sprintf("%s not authorized to execute statement '%s', requires READ on %s", ses.user.name, st, db)
 		}
 	}
 	return ""

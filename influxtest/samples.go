@@ -2,6 +2,7 @@ package influxtest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -29,20 +30,23 @@ func newMeasurement(name string) *measurement {
 	return &measurement{name: name, fields: map[string]influxql.DataType{}, series: map[string]*series{}}
 }
 
-// admit creates the fields of a point. It returns the first one whose type is another already, after creating those before it.
-func (m *measurement) admit(p point) (field, bool) {
+// admit creates the fields of a point. It returns why the point is refused, "" when it is not; the fields before the one at fault are then made already.
+func (m *measurement) admit(p point) string {
 	for _, f := range p.fields {
 		if f.key == "time" {
 			continue
+		}
+		if text, ok := f.value.(string); ok && len(text) > maxString {
+			return fmt.Sprintf("input field %q on measurement %q is too long, %d > %d", f.key, p.measurement, len(text), maxString)
 		}
 		switch has, ok := m.fields[f.key]; {
 		case !ok:
 			m.fields[f.key] = f.typ
 		case has != f.typ:
-			return f, false
+			return fmt.Sprintf("field type conflict: input field %q on measurement %q is type %s, already exists as type %s", f.key, p.measurement, f.typ, has)
 		}
 	}
-	return field{}, true
+	return ""
 }
 
 // seriesOf finds or makes the series of a point.

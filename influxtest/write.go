@@ -146,8 +146,8 @@ func (s *Server) storeInto(b *bucket, g *group, points []point) *refusal {
 		if timed > 0 && s.version == V1 {
 			refuse(0, "invalid field name: input field %q on measurement %q is invalid. Field %q has been stripped from point.", "time", p.measurement, "time")
 		}
-		if f, ok := m.admit(p); !ok {
-			refuse(1, "field type conflict: input field %q on measurement %q is type %s, already exists as type %s", f.key, p.measurement, f.typ, m.fields[f.key])
+		if reason := m.admit(p); reason != "" {
+			refuse(1, "%s", reason)
 			continue
 		}
 		se.add(p)

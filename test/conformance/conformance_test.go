@@ -23,7 +23,7 @@ type testCase struct {
 
 func TestConformance(t *testing.T) {
 	var cases []testCase
-	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases} {
+	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases, sizeCases} {
 		cases = append(cases, list...)
 	}
 	for _, v1 := range []bool{false, true} {

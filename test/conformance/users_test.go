@@ -1,0 +1,111 @@
+package conformance
+
+import (
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+
+	"influxmirror/influxtest"
+	"influxmirror/test/servers"
+)
+
+// With authentication, 1.x knows users with rights on databases.
+func TestUsers(t *testing.T) {
+	s := servers.Start(t, servers.V1, "INFLUXDB_HTTP_AUTH_ENABLED=true")
+	s.Query("", "CREATE USER admin WITH PASSWORD 'pw' WITH ALL PRIVILEGES")
+	s.Token = "admin:pw"
+	real := genuine(s)
+	memory := influxtest.NewServer(influxtest.Options{Version: influxtest.V1, Auth: true})
+	t.Cleanup(memory.Close)
+	memory.CreateUser("admin", "pw", true, nil, nil)
+	d := double(memory, true)
+	d.token = s.Token
+	for _, db := range []string{"mine", "theirs"} {
+		s.CreateBucket(db, 0, day)
+		memory.CreateBucket(db, 0, day)
+	}
+	for _, q := range []string{"CREATE USER reader WITH PASSWORD 'r'", "GRANT READ ON mine TO reader", "CREATE USER writer WITH PASSWORD 'w'", "GRANT WRITE ON mine TO writer", "CREATE USER nobody WITH PASSWORD 'n'"} {
+		if a := s.Query("", q); strings.Contains(a, "error") {
+			t.Fatal(q, a)
+		}
+	}
+	memory.CreateUser("reader", "r", false, []string{"mine"}, nil)
+	memory.CreateUser("writer", "w", false, nil, []string{"mine"})
+	memory.CreateUser("nobody", "n", false, nil, nil)
+
+	a, b := &scene{T: t, server: real}, &scene{T: t, server: d}
+	for _, c := range []*scene{a, b} {
+		c.write("mine", "m v=1 1")
+		c.write("theirs", "m v=2 1")
+		basic := func(u, p string) string {
+			return "Basic " + base64.StdEncoding.EncodeToString([]byte(u+":"+p))
+		}
+		for _, auth := range []string{basic("reader", "r"), basic("writer", "w"), basic("nobody", "n"), basic("admin", "pw"), basic("admin", "wrong"), basic("unknown", "pw"), basic("", ""), "Token reader:r", "Token admin:pw", "Token nonsense", "none", "Bearer x"} {
+			for _, q := range []string{"SHOW DATABASES", "SELECT v FROM m", "SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW SERIES", "EXPLAIN SELECT v FROM m", "SHOW SHARDS", "SHOW RETENTION POLICIES", "SELECT v FROM m; SHOW DATABASES", "CREATE DATABASE another", `SELECT v FROM theirs.autogen.m`} {
+				if q == "SHOW SHARDS" && strings.Contains(auth, basic("admin", "pw")) || q == "SHOW SHARDS" && auth == "Token admin:pw" {
+					continue // _internal is among them
+				}
+				for _, db := range []string{"mine", "theirs", "nosuch"} {
+					c.queryAs(auth, "json", db, q, nil)
+				}
+			}
+			for _, db := range []string{"mine", "theirs", "nosuch"} {
+				c.writeAs(auth, db, "")
+				c.writeAs(auth, db, "m v=3 3")
+			}
+			status, _, body := c.send("GET", "/ping", auth, nil, "")
+			c.keep("ping", refusal(status, body))
+		}
+	}
+	compare(t, a.seen, b.seen)
+}
+
+var sizeCases = []testCase{
+	{"fact 18: the greatest sizes", both, func(c *scene) {
+		b := c.bucket("sizes", day)
+		c.write(b, `m s="`+strings.Repeat("x", 1<<20)+`" 1`)
+		c.write(b, "m ok=1,s=\""+strings.Repeat("x", 1<<20+1)+"\" 2")
+		c.write(b, "k,t="+strings.Repeat("x", 65535-len("k,t="))+" v=1 1")
+		c.write(b, "k,t="+strings.Repeat("x", 65535-len("k,t=")+1)+" v=1 1")
+		c.write(b, "k2,t="+strings.Repeat("x", 70000)+" v=1 1\nk3 v=1 1")
+		for _, q := range []string{"SELECT count(*::field) FROM m", "SELECT count(*::field) FROM k", "SHOW MEASUREMENTS"} {
+			c.query(b, q)
+		}
+	}},
+	{"fact 5: packed answers", both, func(c *scene) {
+		b := c.bucket("packed", week)
+		var lines strings.Builder
+		for i := range 5000 {
+			fmt.Fprintf(&lines, "m v=%di %d\n", i, i)
+		}
+		c.write(b, lines.String())
+		for _, accept := range []string{"application/x-msgpack", "application/json", "*/*", ""} {
+			path := "/query?" + url.Values{"db": {b}, "q": {"SELECT v FROM m"}, "epoch": {"ns"}, "chunked": {"true"}}.Encode()
+			status, h, body := c.send("GET", path, "", []string{"Accept", accept, "Accept-Encoding", "gzip"}, "")
+			text := string(body)
+			if h.Get("Content-Encoding") == "gzip" {
+				z, err := gzip.NewReader(strings.NewReader(text))
+				if err != nil {
+					c.Fatal(err)
+				}
+				unpacked, err := io.ReadAll(z)
+				if err != nil {
+					c.Fatal(err)
+				}
+				text = render(c.T, h.Get("Content-Type"), unpacked)
+			}
+			c.keep("packed "+accept, fmt.Sprint(status, h.Get("Content-Encoding"), h.Get("Content-Type"), text))
+		}
+	}},
+	{"fact 24: back-dated and far-future points", both, func(c *scene) {
+		b := c.bucket("spread", week)
+		c.write(b, "m v=1 0\nm v=2 -3000000000000000000\nm v=3 9000000000000000000\nm v=4 4102444800000000000")
+		c.query(b, "SELECT *::field FROM m WHERE time >= "+least+" AND time <= "+greatest+" GROUP BY *")
+		c.query(b, "SELECT count(*::field) FROM m WHERE time >= "+least+" AND time <= "+greatest+" GROUP BY time(7d,-3d) fill(none)")
+		c.query(b, "EXPLAIN SELECT *::field FROM m WHERE time >= "+least+" AND time <= "+greatest)
+	}},
+}
