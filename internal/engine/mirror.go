@@ -39,6 +39,7 @@ type Mirror struct {
 
 	mu     sync.Mutex // guards the ledger's load-change-record and sums
 	ledger Ledger
+	bound  [2]string // identities of source and target that ledger belongs to
 	sums   map[key]mirror.Summary
 
 	wake      chan struct{}
@@ -144,7 +145,7 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 	if e.src.Identity == e.dst.Identity {
 		return e, blocked("source and target are the same bucket (%s); give the target another bucket in the config", e.src.Identity)
 	}
-	if m.ledger == nil {
+	if m.ledger == nil || m.bound != [2]string{e.src.Identity, e.dst.Identity} {
 		if err := m.bind(ctx, e); err != nil {
 			return e, err
 		}
@@ -179,6 +180,14 @@ func (m *Mirror) bind(ctx context.Context, e ends) error {
 	m.seen = seen{}
 	if m.seenKnown, err = l.State(ctx, seenNote, &m.seen); err != nil {
 		return err
+	}
+	if now := [2]string{e.src.Identity, e.dst.Identity}; m.bound != now {
+		m.bound, m.queue = now, nil // what was found out about other buckets does not hold
+		clear(m.backlog)
+		clear(m.explained)
+		clear(m.copied)
+		clear(m.reread)
+		clear(m.wrote)
 	}
 	m.ledger = l
 	return nil
