@@ -201,7 +201,7 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 	}
 	if w.Start >= p.Edge && w.Start < p.Horizon {
 		t.Reason, t.Prove = Open, false
-		return t, source > 0
+		return t, source > 0 && source != target // what is equal in number was copied; its Cell is proven when it closes
 	}
 	same := source == provenSource && target == provenTarget
 	switch {
