@@ -132,6 +132,12 @@ func (s *scene) start() {
 	}
 	s.mirror = engine.New(s.settings, influx.New(options(s.t, mirror.SourceSide, s.srcURL, s.src.Org, s.bucket, s.srcToken)),
 		influx.NewTarget(options(s.t, mirror.TargetSide, s.dstURL, s.dst.Org, s.bucket, s.dstToken)), open, log)
+	s.mirror.Observe = func(e engine.Event) {
+		if e.Kind == "retry" || (e.Kind == "transfer" && (e.Written > 0 || e.Err != nil)) {
+			s.t.Logf("  %s %s %q %v compare %v prove %v: samples %d, written %d, %v", e.Kind, e.Transfer.Reason, e.Transfer.Chunk.Measurement, e.Transfer.Chunk.Window,
+				e.Transfer.Compare, e.Transfer.Prove, e.Samples, e.Written, e.Err)
+		}
+	}
 }
 
 func (s *scene) stop() {

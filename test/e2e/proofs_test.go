@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sort"
@@ -22,12 +23,7 @@ func hashAll(c contents) map[string]*hashed {
 	}
 	out := map[string]*hashed{}
 	for name, list := range byName {
-		slices.SortFunc(list, func(a, b place) int {
-			if a.time < b.time {
-				return -1
-			}
-			return min(1, int(a.time-b.time))
-		})
+		slices.SortFunc(list, func(a, b place) int { return cmp.Compare(a.time, b.time) })
 		h := &hashed{upTo: make([]mirror.Fingerprint, 1)}
 		for _, p := range list {
 			f := h.upTo[len(h.upTo)-1]
