@@ -21,7 +21,7 @@ func (s *Server) ping(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) health(w http.ResponseWriter) {
-	reply(w, http.StatusOK, map[string]any{"name": "influxdb", "message": "ready for queries and writes", "status": "pass", "checks": []any{}, "version": s.version.String(), "commit": "none"})
+	reply(w, http.StatusOK, map[string]any{"name": "influxdb", "message": "ready for queries and writes", "status": "pass", "checks": []any{}, "version": s.reported, "commit": "none"})
 }
 
 func (s *Server) ready(w http.ResponseWriter) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -20,12 +21,17 @@ type formatter struct {
 	chunk   int // rows in a chunk, 0: one answer
 
 	results []result // of an answer at once
+	rows    int      // in them
 	body    bytes.Buffer
 }
 
 // add takes the next result.
 func (f *formatter) add(res result) {
 	if f.chunk == 0 {
+		if f.s.maxRows > 0 {
+			f.addWithin(res)
+			return
+		}
 		// Results with one number become one; a later error replaces an earlier one.
 		if n := len(f.results); n > 0 && f.results[n-1].statement == res.statement {
 			f.results[n-1].series = append(f.results[n-1].series, res.series...)
@@ -39,6 +45,39 @@ func (f *formatter) add(res result) {
 	for i, p := range parts {
 		p.partial = i+1 < len(parts) && res.series[0].chunks
 		f.write([]result{p})
+	}
+}
+
+// addWithin takes the next result up to the row limit of 1.x; what is beyond it is left out. When the limit falls on the end of a series nothing tells that
+// more is missing, or "partial" of the result does.
+func (f *formatter) addWithin(res result) {
+	parts := split(res, 10000)
+	for i, p := range parts {
+		limit := f.s.maxRows
+		if f.rows >= limit {
+			return
+		}
+		p.partial = i+1 < len(parts) && res.series[0].chunks
+		for j := range p.series {
+			if s := &p.series[j]; len(s.values) > limit-f.rows {
+				s.values, s.partial = s.values[:limit-f.rows], true
+			}
+			f.rows += len(p.series[j].values)
+		}
+		n := len(f.results)
+		if n == 0 || f.results[n-1].statement != p.statement {
+			p.partial = p.partial && f.rows < limit
+			f.results = append(f.results, p)
+			continue
+		}
+		last := &f.results[n-1]
+		if p.series[0].name == last.series[len(last.series)-1].name && slices.Equal(p.series[0].tags, last.series[len(last.series)-1].tags) {
+			tail := &last.series[len(last.series)-1]
+			tail.values, tail.partial = append(slices.Clip(tail.values), p.series[0].values...), p.series[0].partial
+		} else {
+			last.series = append(last.series, p.series...)
+		}
+		last.partial = p.partial
 	}
 }
 

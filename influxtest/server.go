@@ -36,6 +36,8 @@ type Options struct {
 	Org      string           // 2.x: the organisation's name; "lab" when empty
 	Token    string           // 2.x: the token that may do everything; "token" when empty
 	Auth     bool             // 1.x: ask for a user (CreateUser) instead of answering everyone
+	MaxRows  int              // 1.x: max-row-limit, after which answers that are not chunked are cut; 0 for none
+	Reported string           // the version that the server reports; that of Version when empty
 	Seed     uint64           // ids depend on it; 0 gives every server ids of its own
 	// Between, when set, runs after each statement of a query but the last, with the request and the number of the statement that ended.
 	// A test may write here: the statements of one request are not one snapshot.
@@ -50,6 +52,8 @@ type Server struct {
 	Token string
 
 	version  Version
+	reported string
+	maxRows  int
 	now      func() time.Time
 	between  func(*http.Request, int)
 	auth     bool
@@ -86,7 +90,7 @@ func NewServer(o Options) *Server {
 		o.Seed = servers.Add(1)
 	}
 	s := &Server{
-		version: o.Version, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
+		version: o.Version, reported: or(o.Reported, o.Version.String()), maxRows: o.MaxRows, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
 		closing: make(chan struct{}), tokens: map[string]*grant{}, users: map[string]*user{}, conns: map[net.Conn]bool{},
 	}
 	s.started = s.now()
@@ -185,7 +189,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	h.Set("X-Influxdb-Build", "OSS")
-	h.Set("X-Influxdb-Version", s.version.String())
+	h.Set("X-Influxdb-Version", s.reported)
 	if s.version == V1 {
 		s.routeV1(w, r)
 	} else {

@@ -36,10 +36,6 @@ var rightsCases = []testCase{
 		c.write("mine", "m v=1 1")
 		c.write("theirs", "m v=2 1")
 		read, write, all := "Token "+c.createToken([]string{mine}, nil), "Token "+c.createToken(nil, []string{mine}), "Token "+c.token
-		for name, auth := range map[string]string{"read": read, "write": write, "all": all, "bad": "Token nonsense", "none": "none", "bearer": "Bearer " + c.token} {
-			_ = name
-			_ = auth
-		}
 		for _, auth := range []string{read, write, all, "Token nonsense", "none", "Bearer " + c.token} {
 			for _, p := range []string{"/api/v2/orgs?org=lab", "/api/v2/orgs?org=nosuch", "/api/v2/buckets?name=mine", "/api/v2/buckets?name=theirs", "/api/v2/buckets?name=nosuch", "/api/v2/buckets?name=mine&org=lab", "/api/v2/buckets?name=mine&org=nosuch",
 				"/api/v2/buckets?name=mine&orgID=" + c.orgID, "/api/v2/buckets/" + mine, "/api/v2/buckets/0000000000000001", "/api/v2/buckets/zz", "/api/v2/dbrps?db=mine&orgID=" + c.orgID, "/api/v2/dbrps?db=theirs&orgID=" + c.orgID,

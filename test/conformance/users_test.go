@@ -64,6 +64,24 @@ func TestUsers(t *testing.T) {
 	compare(t, a.seen, b.seen)
 }
 
+// A row limit of 1.x cuts answers that are not chunked.
+func TestRowLimit(t *testing.T) {
+	real := genuine(servers.Start(t, servers.V1, "INFLUXDB_HTTP_MAX_ROW_LIMIT=5"))
+	memory := influxtest.NewServer(influxtest.Options{Version: influxtest.V1, MaxRows: 5})
+	t.Cleanup(memory.Close)
+	a, b := &scene{T: t, server: real}, &scene{T: t, server: double(memory, true)}
+	for _, c := range []*scene{a, b} {
+		bucket := scape(c, "limited")
+		for _, q := range []string{"SELECT v FROM c WHERE a != '' GROUP BY a", "SELECT *::field FROM c GROUP BY *", "SELECT f FROM t LIMIT 2; SELECT f FROM t; SELECT f FROM t", "SHOW FIELD KEYS", "SHOW SERIES", "SELECT f FROM t; SELECT f FROM t; SELECT f FROM t",
+			"SELECT count(v) FROM c; SHOW MEASUREMENTS; SELECT f FROM t", "SHOW MEASUREMENTS; SELECT f FROM t LIMIT 1; SHOW MEASUREMENTS", "SHOW TAG KEYS; SELECT f FROM t", "EXPLAIN SELECT *::field FROM t", "SHOW MEASUREMENTS; SELECT sum(s) FROM t; SHOW MEASUREMENTS"} {
+			c.query(bucket, q)
+			c.queryAs("", "msgpack", bucket, q, nil)
+			c.queryAs("", "json", bucket, q, url.Values{"chunked": {"true"}, "chunk_size": {"3"}})
+		}
+	}
+	compare(t, a.seen, b.seen)
+}
+
 var sizeCases = []testCase{
 	{"fact 18: the greatest sizes", both, func(c *scene) {
 		b := c.bucket("sizes", day)
