@@ -119,6 +119,9 @@ func (s *Server) rows(db string, g *grant) []dbrp {
 			out = append(out, *d)
 		}
 	}
+	if s.oldDBRP {
+		return out
+	}
 	byName := slices.Clone(s.buckets)
 	slices.SortStableFunc(byName, func(a, b *bucket) int { return strings.Compare(a.name, b.name) })
 	for _, b := range byName {

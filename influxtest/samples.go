@@ -169,3 +169,20 @@ func (s *Server) Shards(bucket string) []Shard {
 	}
 	return out
 }
+
+// Unload hides the shard groups that a bucket has now, as a server does that answers before it has opened them: queries find nothing and say nothing.
+// The function returned brings them back.
+func (s *Server) Unload(bucket string) (load func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.mustBucket(bucket)
+	hidden := b.groups
+	b.groups = nil
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		b.groups = append(hidden, b.groups...)
+		hidden = nil
+		sort.SliceStable(b.groups, func(i, j int) bool { return b.groups[i].start < b.groups[j].start })
+	}
+}

@@ -38,7 +38,9 @@ type Options struct {
 	Auth     bool             // 1.x: ask for a user (CreateUser) instead of answering everyone
 	MaxRows  int              // 1.x: max-row-limit, after which answers that are not chunked are cut; 0 for none
 	Reported string           // the version that the server reports; that of Version when empty
-	Seed     uint64           // ids depend on it; 0 gives every server ids of its own
+	// OldDBRP is 2.x before 2.4: /query finds no bucket by its name alone, only by a row of /api/v2/dbrps (CreateDBRP).
+	OldDBRP bool
+	Seed    uint64 // ids depend on it; 0 gives every server ids of its own
 	// Between, when set, runs after each statement of a query but the last, with the request and the number of the statement that ended.
 	// A test may write here: the statements of one request are not one snapshot.
 	Between func(r *http.Request, statement int)
@@ -53,6 +55,7 @@ type Server struct {
 
 	version  Version
 	reported string
+	oldDBRP  bool
 	maxRows  int
 	now      func() time.Time
 	between  func(*http.Request, int)
@@ -90,7 +93,7 @@ func NewServer(o Options) *Server {
 		o.Seed = servers.Add(1)
 	}
 	s := &Server{
-		version: o.Version, reported: or(o.Reported, o.Version.String()), maxRows: o.MaxRows, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
+		version: o.Version, reported: or(o.Reported, o.Version.String()), maxRows: o.MaxRows, oldDBRP: o.OldDBRP, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
 		closing: make(chan struct{}), tokens: map[string]*grant{}, users: map[string]*user{}, conns: map[net.Conn]bool{},
 	}
 	s.started = s.now()

@@ -116,6 +116,32 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+func TestUnload(t *testing.T) {
+	srv := influxtest.NewServer(influxtest.Options{OldDBRP: true})
+	defer srv.Close()
+	srv.CreateBucket("b", 0, 0)
+	srv.Write("b", "m v=1 1")
+	ask := func() string {
+		_, _, body, err := call(t, srv, "GET", "/query?db=b&q=SELECT+count(v)+FROM+m", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	if a := ask(); !strings.Contains(a, "database not found: b") {
+		t.Error("without a row: ", a)
+	}
+	srv.CreateDBRP("b", "autogen", "b", true)
+	load := srv.Unload("b")
+	if a := ask(); a != "{\"results\":[{\"statement_id\":0}]}\n" {
+		t.Error("unloaded: ", a)
+	}
+	load()
+	if a := ask(); !strings.Contains(a, ",1]]") {
+		t.Error("loaded: ", a)
+	}
+}
+
 func BenchmarkWriteAndRead(b *testing.B) {
 	var lines strings.Builder
 	for i := range 100_000 {
