@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"influxmirror/internal/engine"
+	"influxmirror/internal/influx"
+	"influxmirror/internal/mirror"
+)
+
+// sourceEnd is a source whose Probe is remembered for the target, and which looks for a bucket that was renamed.
+type sourceEnd struct {
+	*influx.Client
+	wired *wired
+
+	mu   sync.Mutex
+	last mirror.Probe // guarded by mu
+}
+
+func (s *sourceEnd) Probe(ctx context.Context) (mirror.Probe, error) {
+	p, err := s.Client.Probe(ctx)
+	if mirror.KindOf(err) == mirror.Missing {
+		err = s.wired.renamed(ctx, s.Client, mirror.SourceSide, err)
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.last = p
+		s.mu.Unlock()
+	}
+	return p, err
+}
+
+func (s *sourceEnd) probed() mirror.Probe {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// targetEnd is a target that is made where it is missing, and whose retention and shard groups are compared with the source's.
+type targetEnd struct {
+	*influx.Target
+	wired  *wired
+	how    mode
+	log    *slog.Logger
+	said   map[string]bool // warnings; only Probe uses it, which no two goroutines call at once
+	absent bool            // set by Probe: the bucket does not exist and is shown as an empty one
+}
+
+func (t *targetEnd) Probe(ctx context.Context) (mirror.Probe, error) {
+	p, err := t.Target.Probe(ctx)
+	if mirror.KindOf(err) == mirror.Missing {
+		err = t.wired.renamed(ctx, t.Client, mirror.TargetSide, err)
+	}
+	if id := t.wired.usedBucket(ctx, mirror.TargetSide); mirror.KindOf(err) == mirror.Missing && id != "" && !t.how.force {
+		return p, &engine.Blocked{Reason: fmt.Sprintf("target %s: bucket %s (%s) is gone, or the token does not see it any more; nothing is made anew by itself; to copy everything into a new one: influxmirror accept %s",
+			t.URL(), t.wired.cfg.To.Bucket, id, t.wired.cfg.Name)}
+	}
+	if mirror.KindOf(err) == mirror.Missing && t.how.create {
+		if err = t.make(ctx); err == nil {
+			p, err = t.Target.Probe(ctx)
+		}
+	}
+	if t.absent = mirror.KindOf(err) == mirror.Missing && t.how.plan; t.absent {
+		t.once(fmt.Sprintf("target %s: bucket %s does not exist, or the token does not see it; sync creates it", t.URL(), t.wired.cfg.To.Bucket))
+		src := t.wired.source.probed()
+		return mirror.Probe{Identity: "none", Bucket: t.wired.cfg.To.Bucket, ShardGroup: src.ShardGroup, Date: src.Date}, nil
+	}
+	if err == nil {
+		t.compare(p)
+	}
+	return p, err
+}
+
+// Survey of a bucket that does not exist finds nothing.
+func (t *targetEnd) Survey(ctx context.Context, req mirror.SurveyRequest, fn func(mirror.Count) error) error {
+	if t.absent {
+		return nil
+	}
+	return t.Target.Survey(ctx, req, fn)
+}
+
+// Locate in a bucket that does not exist finds nothing.
+func (t *targetEnd) Locate(ctx context.Context, at map[mirror.Window][]string) (map[string]mirror.Window, error) {
+	if t.absent {
+		return nil, nil
+	}
+	return t.Target.Locate(ctx, at)
+}
+
+// make creates the bucket as the config and the source say.
+func (t *targetEnd) make(ctx context.Context) error {
+	src, want := t.wired.source.probed(), t.wired.cfg.Create
+	retention := want.Retention
+	if want.AsSource {
+		retention = time.Duration(src.Retention)
+	}
+	group := time.Duration(src.ShardGroup)
+	if retention > 0 && group > retention {
+		group = 0 // a server takes no shard group longer than the retention
+	}
+	if err := t.CreateBucket(ctx, retention, group); err != nil {
+		return err
+	}
+	keeps := "for ever"
+	if retention > 0 {
+		keeps = span(retention)
+	}
+	t.log.Info(fmt.Sprintf("target %s: bucket %s was missing and is created; it keeps data %s, with the source's shard groups of %s", t.URL(), t.wired.cfg.To.Bucket, keeps, span(time.Duration(src.ShardGroup))))
+	return nil
+}
+
+// compare says before it hurts what the target's bucket will not hold or will hold slowly.
+func (t *targetEnd) compare(p mirror.Probe) {
+	src := t.wired.source.probed()
+	if p.Retention > 0 && (src.Retention == 0 || p.Retention < src.Retention) {
+		t.once(fmt.Sprintf("target %s: bucket %s keeps data for %s, the source %s: older samples are not mirrored, and the target drops what it has; to keep all: influx bucket update --id %s --retention %s",
+			t.URL(), p.Bucket, span(time.Duration(p.Retention)), forHowLong(src.Retention), p.BucketID, cliRetention(src.Retention)))
+	}
+	if src.ShardGroup > 0 && p.ShardGroup != src.ShardGroup {
+		t.once(fmt.Sprintf("target %s: bucket %s has shard groups of %s, the source's have %s: correct, but slower; for new data: influx bucket update --id %s --shard-group-duration %ds",
+			t.URL(), p.Bucket, span(time.Duration(p.ShardGroup)), span(time.Duration(src.ShardGroup)), p.BucketID, src.ShardGroup/int64(time.Second)))
+	}
+}
+
+func (t *targetEnd) once(text string) {
+	if !t.said[text] {
+		t.said[text] = true
+		t.log.Warn(text)
+	}
+}
+
+func forHowLong(retention int64) string {
+	if retention == 0 {
+		return "for ever"
+	}
+	return "for " + span(time.Duration(retention))
+}
+
+func cliRetention(ns int64) string {
+	if ns == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%ds", ns/int64(time.Second))
+}
+
+// renamed looks for the bucket that this mirror used before, by its id, when its name is not found.
+func (w *wired) renamed(ctx context.Context, c *influx.Client, side mirror.Side, missing error) error {
+	id := w.usedBucket(ctx, side)
+	if id == "" {
+		return missing
+	}
+	name, err := c.BucketName(ctx, id)
+	if err != nil || name == "" || ctx.Err() != nil {
+		return missing
+	}
+	key, bucket, endpoint := "from", w.cfg.From.Bucket, w.cfg.From.Endpoint.Name
+	if side == mirror.TargetSide {
+		key, bucket, endpoint = "to", w.cfg.To.Bucket, w.cfg.To.Endpoint.Name
+	}
+	if name == bucket {
+		return missing
+	}
+	e := (*mirror.Error)(nil)
+	if !errors.As(missing, &e) {
+		return missing
+	}
+	return &engine.Blocked{Reason: fmt.Sprintf("%s %s: bucket %s is now called %s (same id); nothing has to be copied again; set %s: %s:%s", side, e.URL, bucket, name, key, endpoint, name)}
+}

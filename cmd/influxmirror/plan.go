@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan [MIRROR…]",
+		Short: "Show what sync would do and why, and how much it would read; writes nothing anywhere",
+		RunE:  func(cmd *cobra.Command, names []string) error { return a.plan(cmd.Context(), names) },
+	}
+}
+
+// maxPlanRows bounds the table for people; --json lists all.
+const maxPlanRows = 20
+
+// planned is what sync would do for one mirror.
+type planned struct {
+	Mirror    string         `json:"mirror"`
+	Exit      int            `json:"exit"`
+	Error     string         `json:"error,omitempty"`
+	Samples   uint64         `json:"samples"`
+	Reasons   map[string]int `json:"reasons,omitempty"`
+	Transfers []step         `json:"transfers"`
+}
+
+type step struct {
+	Reason      plan.Reason `json:"reason"`
+	Measurement string      `json:"measurement"`
+	Start       string      `json:"start"`
+	Stop        string      `json:"stop"`
+	Samples     uint64      `json:"samples"`
+	Compare     bool        `json:"compare"`
+	Prove       bool        `json:"prove"`
+	window      mirror.Window
+	windows     int
+}
+
+func (a *app) plan(ctx context.Context, names []string) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	chosen, err := a.choose(cfg, names)
+	if err != nil {
+		return err
+	}
+	if err := a.swapped(cfg); err != nil {
+		return err
+	}
+	s, err := a.open(cfg, reads)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	code := exitOK
+	var all []planned
+	for _, m := range chosen {
+		w := s.wire(m, mode{plan: true})
+		work, _, err := w.Plan(ctx)
+		w.close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p := planned{Mirror: m.Name, Exit: codeOf(err), Reasons: map[string]int{}, Transfers: []step{}}
+		if err != nil {
+			p.Error = err.Error()
+			s.fail(fmt.Errorf("%s: %w", m.Name, err))
+		}
+		for _, t := range work {
+			p.Samples += t.Samples
+			p.Reasons[string(t.Reason)]++
+			p.Transfers = append(p.Transfers, step{t.Reason, t.Chunk.Measurement, mirror.FormatTime(t.Chunk.Window.Start), mirror.FormatTime(t.Chunk.Window.Stop),
+				t.Samples, t.Compare, t.Prove, t.Chunk.Window, 1})
+		}
+		code = worst(code, p.Exit)
+		all = append(all, p)
+		if err == nil && !s.flags.json {
+			s.showPlan(p, m.From.Endpoint.Name)
+		}
+	}
+	if s.flags.json {
+		if err := s.print(map[string]any{"mirrors": all, "exit": code}); err != nil {
+			return err
+		}
+	}
+	return ended(code)
+}
+
+func (s *site) showPlan(p planned, from string) {
+	if len(p.Transfers) == 0 {
+		fmt.Fprintf(s.out, "%s: nothing to do\n", p.Mirror)
+		return
+	}
+	fmt.Fprintf(s.out, "%s: reads about %s from %s, in %s\n", p.Mirror, count(p.Samples, "sample"), from, count(len(p.Transfers), "step"))
+	rows := grouped(p.Transfers)
+	fmt.Fprintf(s.out, "  %-14s  %-24s  %14s  %6s  %-7s  %s\n", "reason", "measurement", "samples", "steps", "how", "window")
+	for i, t := range rows {
+		if i == maxPlanRows && !s.flags.verbose {
+			fmt.Fprintf(s.out, "  … and %s; -v or --json shows all\n", count(len(rows)-i, "more row"))
+			break
+		}
+		how := "copy"
+		if t.Compare {
+			how = "compare"
+		}
+		fmt.Fprintf(s.out, "  %-14s  %-24s  %14s  %6s  %-7s  %s\n", t.Reason, clean(t.Measurement), num(t.Samples), num(t.windows), how, minutes(t.window))
+	}
+}
+
+// grouped adds up the steps of one reason, measurement and way.
+func grouped(steps []step) (out []step) {
+	type key struct {
+		reason      plan.Reason
+		measurement string
+		compare     bool
+	}
+	at := map[key]int{}
+	for _, t := range steps {
+		k := key{t.Reason, t.Measurement, t.Compare}
+		i, ok := at[k]
+		if !ok {
+			at[k] = len(out)
+			out = append(out, t)
+			continue
+		}
+		out[i].Samples += t.Samples
+		out[i].windows++
+		out[i].window = out[i].window.Span(t.window)
+	}
+	return out
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"influxmirror/internal/engine"
+	"influxmirror/internal/mirror"
+)
+
+// verdictDoc is verify's report as JSON.
+type verdictDoc struct {
+	Mirror      string            `json:"mirror"`
+	Exit        int               `json:"exit"`
+	Error       string            `json:"error,omitempty"`
+	Result      string            `json:"result,omitempty"`
+	Time        string            `json:"time,omitempty"`
+	Source      *endDoc           `json:"source,omitempty"`
+	Target      *endDoc           `json:"target,omitempty"`
+	Rows        map[string]rowDoc `json:"rows,omitempty"`
+	Sum         uint64            `json:"sum"`
+	Union       uint64            `json:"union"`
+	AddsUp      bool              `json:"adds_up"`
+	Reread      uint64            `json:"samples_reread"`
+	OldestProof string            `json:"oldest_proof,omitempty"`
+	Differences []differenceDoc   `json:"differences,omitempty"`
+	Extra       []extraDoc        `json:"extra,omitempty"`
+	Unreadable  map[string]string `json:"unreadable,omitempty"`
+}
+
+type endDoc struct {
+	Product  string `json:"product"`
+	Version  string `json:"version"`
+	Bucket   string `json:"bucket"`
+	BucketID string `json:"bucket_id"`
+}
+
+type rowDoc struct {
+	Windows int    `json:"windows"`
+	Samples uint64 `json:"samples"`
+	Note    string `json:"note,omitempty"`
+}
+
+type differenceDoc struct {
+	Measurement string `json:"measurement"`
+	Source      string `json:"source"`
+	Target      string `json:"target"`
+}
+
+func document(v engine.Verdict, word string, code int, explain bool, extra []extraDoc) verdictDoc {
+	end := func(p mirror.Probe) *endDoc { return &endDoc{p.Product, p.Version, p.Bucket, p.BucketID} }
+	d := verdictDoc{Mirror: v.Mirror, Exit: code, Result: word, Time: seconds(v.Date), Source: end(v.Source), Target: end(v.Target), Rows: map[string]rowDoc{},
+		Sum: v.Sum().Samples, Union: v.Union, AddsUp: v.AddsUp(), Reread: v.Reread, Extra: extra, Unreadable: v.Unreadable}
+	for _, r := range engine.Rows {
+		t := v.Rows[r]
+		d.Rows[string(r)] = rowDoc{t.Windows, t.Samples, t.Note}
+	}
+	if v.Oldest != 0 {
+		d.OldestProof = seconds(v.Oldest)
+	}
+	if explain {
+		for _, x := range v.Differences {
+			d.Differences = append(d.Differences, differenceDoc(x))
+		}
+	}
+	return d
+}
+
+// showVerdict prints the report of one mirror.
+func (s *site) showVerdict(v engine.Verdict, word string, code int, name string) {
+	w := s.out
+	m := s.cfg.Mirror(name)
+	fmt.Fprintf(w, "%-50s %s\n", "verify "+name, time.Unix(0, v.Date).UTC().Format("2006-01-02 15:04:05Z"))
+	source, target := m.From.Endpoint.URL.String(), m.To.Endpoint.URL.String()
+	width := max(len(source), len(target))
+	for _, e := range []struct {
+		side, url string
+		p         mirror.Probe
+	}{{"source", source, v.Source}, {"target", target, v.Target}} {
+		fmt.Fprintf(w, "  %s  %s %s  %-*s  bucket %s (%s)\n", e.side, e.p.Product, e.p.Version, width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
+	}
+	fmt.Fprintf(w, "%-36s %10s  %16s  %12s  %13s\n", "", "windows", "samples", "re-read now", "oldest proof")
+	for _, r := range engine.Rows {
+		t := v.Rows[r]
+		windows, tail := num(t.Windows), ""
+		switch {
+		case r == engine.BeforeRow || r == engine.Filtered:
+			windows = "–"
+		case r == engine.Identical:
+			tail = fmt.Sprintf("  %12s  %13s", short(v.Reread), day(v.Oldest))
+		case r == engine.Different && len(v.Differences) > 0:
+			tail = "   " + where(v.Differences[0])
+		case t.Samples > 0 && t.Note != "":
+			tail = "   " + clean(t.Note)
+		}
+		fmt.Fprintf(w, "  %-34s %10s  %16s%s\n", r, windows, num(t.Samples), tail)
+	}
+	sum, adds := v.Sum(), "adds up"
+	if !v.AddsUp() {
+		adds = fmt.Sprintf("DOES NOT ADD UP: both sides hold %s", num(v.Union))
+	}
+	fmt.Fprintf(w, "  %-34s %10s  %16s   %s\n", "sum", num(sum.Windows), num(sum.Samples), adds)
+	for _, n := range slices.Sorted(maps.Keys(v.Unreadable)) {
+		fmt.Fprintf(w, "  the source lists measurement %s and refuses to read it: %s\n", clean(n), clean(v.Unreadable[n]))
+	}
+	fmt.Fprintf(w, "RESULT  %s.   exit %d\n", word, code)
+	switch code {
+	case exitDifferent, exitIncomplete:
+		fmt.Fprintf(w, "next    influxmirror sync %s\n", name)
+	}
+}
+
+// abbreviated is the beginning of an id.
+func abbreviated(id string) string {
+	if len(id) > 4 {
+		return id[:4] + "…"
+	}
+	return id
+}
+
+// where names the place of a difference: its measurement and the time at the end of the line.
+func where(d engine.Difference) string {
+	line := d.Source
+	if line == "" {
+		line = d.Target
+	}
+	return clean(d.Measurement) + " " + lineTime(line)
+}
+
+func (s *site) showDifferences(v engine.Verdict) {
+	for _, d := range v.Differences {
+		fmt.Fprintf(s.out, "  source  %s\n  target  %s\n", orNone(d.Source), orNone(d.Target))
+	}
+	if n := v.Rows[engine.Different].Samples; n > uint64(len(v.Differences)) {
+		fmt.Fprintf(s.out, "  … and %s\n", count(n-uint64(len(v.Differences)), "more sample"))
+	}
+}
+
+func (s *site) showExtra(v engine.Verdict, extra []extraDoc) {
+	if len(extra) == 0 {
+		fmt.Fprintln(s.out, "extra   none is enumerated")
+		if v.Rows[engine.Kept].Samples > 0 {
+			fmt.Fprintln(s.out, "        what was found just now is enumerated by the next sync")
+		}
+		return
+	}
+	for _, x := range extra {
+		fmt.Fprintf(s.out, "extra   %s %s %s of type %s, %s, such as %s\n", minutes(x.window), clean(x.Measurement), clean(x.Field), x.Type, count(x.Samples, "sample"), clean(x.Example))
+	}
+}
+
+func orNone(line string) string {
+	if line == "" {
+		return "(none)"
+	}
+	return clean(line)
+}
+
+// lineTime is the time at the end of a canonical line.
+func lineTime(line string) string {
+	ns, err := strconv.ParseInt(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 10, 64)
+	if err != nil {
+		return ""
+	}
+	return mirror.FormatTime(ns)
+}

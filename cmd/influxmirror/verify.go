@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"influxmirror/internal/config"
+	"influxmirror/internal/engine"
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
+)
+
+// verifying are the flags of verify.
+type verifying struct {
+	full, explain, strict bool
+	list                  string
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var v verifying
+	cmd := &cobra.Command{
+		Use:   "verify [MIRROR…]",
+		Short: "Compare both sides and report; writes to neither",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if v.list != "" && v.list != "extra" {
+				return withCode(exitUsage, fmt.Errorf("--list %q: only extra can be listed", v.list))
+			}
+			return a.verify(cmd.Context(), names, v)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&v.full, "full", false, "read every sample again instead of believing proofs")
+	f.BoolVar(&v.explain, "explain", false, "show the samples that differ")
+	f.BoolVar(&v.strict, "strict", false, "exit 4 for exceptions that are known, too")
+	f.StringVar(&v.list, "list", "", "`what` to list: extra, the samples that only the target has")
+	return cmd
+}
+
+func (a *app) verify(ctx context.Context, names []string, how verifying) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	chosen, err := a.choose(cfg, names)
+	if err != nil {
+		return err
+	}
+	if err := a.swapped(cfg); err != nil {
+		return err
+	}
+	s, err := a.open(cfg, either)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	code := exitOK
+	var all []verdictDoc
+	for _, m := range chosen {
+		d, err := s.verifyOne(ctx, m, how)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			d.Exit, d.Error = codeOf(err), err.Error()
+			s.fail(fmt.Errorf("%s: %w", m.Name, err))
+		}
+		code = worst(code, d.Exit)
+		all = append(all, d)
+	}
+	if s.flags.json {
+		if err := s.print(map[string]any{"mirrors": all, "exit": code}); err != nil {
+			return err
+		}
+	}
+	return ended(code)
+}
+
+func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (verdictDoc, error) {
+	w := s.wire(m, mode{})
+	defer w.close()
+	p := s.progress(w)
+	v, err := w.Verify(ctx, how.full)
+	p.end()
+	if err != nil {
+		return verdictDoc{Mirror: m.Name}, err
+	}
+	word, code := v.Result()
+	if code == exitOK && how.strict {
+		if n := v.Rows[engine.RefusedRow].Samples + v.Rows[engine.Unwritable].Samples + v.Rows[engine.ExpiredRow].Samples; n > 0 {
+			code = exitDifferent
+			word += fmt.Sprintf("; %s excepted", count(n, "sample"))
+		}
+	}
+	var extra []extraDoc
+	if how.list == "extra" {
+		if extra, err = w.extra(ctx); err != nil {
+			return verdictDoc{Mirror: m.Name}, withCode(exitState, err)
+		}
+	}
+	if s.flags.json {
+		return document(v, word, code, how.explain, extra), nil
+	}
+	s.showVerdict(v, word, code, m.Name)
+	if how.explain {
+		s.showDifferences(v)
+	}
+	if how.list == "extra" {
+		s.showExtra(v, extra)
+	}
+	return verdictDoc{Mirror: m.Name, Exit: code}, nil
+}
+
+// extraDoc is what only the target has, in one field of one Cell.
+type extraDoc struct {
+	Measurement string `json:"measurement"`
+	Field       string `json:"field"`
+	Type        string `json:"type"`
+	Start       string `json:"start"`
+	Stop        string `json:"stop"`
+	Samples     uint64 `json:"samples"`
+	Example     string `json:"example"`
+	window      mirror.Window
+}
+
+func (w *wired) extra(ctx context.Context) (out []extraDoc, err error) {
+	if w.memory.pair == nil {
+		return nil, nil
+	}
+	for x, err := range w.memory.pair.Exceptions(ctx, mirror.Extra) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, asExtra(x))
+	}
+	return out, nil
+}
+
+func asExtra(x ledger.Listed) extraDoc {
+	return extraDoc{x.Measurement, x.Field, x.Type.String(), mirror.FormatTime(x.Window.Start), mirror.FormatTime(x.Window.Stop), x.Samples.Count, x.Example, x.Window}
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"influxmirror/internal/config"
+	"influxmirror/internal/engine"
+	"influxmirror/internal/influx"
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
+)
+
+// access is what a command needs of the ledger.
+type access int
+
+const (
+	reads  access = iota // beside a process that writes, and without leaving a trace
+	writes               // alone
+	either               // writes, or only reads where another process writes
+)
+
+// site is a config with its state.
+type site struct {
+	*app
+	cfg    *config.Config
+	dir    string
+	lock   *ledger.Lock   // nil: only reading
+	ledger *ledger.Ledger // nil where nothing is remembered yet and this command only reads
+	gate   *engine.Gate
+}
+
+// lanes is how many Chunks of history are under way at once in all mirrors.
+const lanes = 2
+
+// load reads the config and says what it warns about.
+func (a *app) load() (*config.Config, error) {
+	path, err := config.Find(a.flags.config)
+	if err != nil {
+		return nil, withCode(exitUsage, err)
+	}
+	cfg, err := config.Load(path, a.env)
+	if err != nil {
+		return nil, withCode(exitUsage, err)
+	}
+	a.warnings(cfg)
+	return cfg, nil
+}
+
+func (a *app) warnings(cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		a.warn("%s", w)
+	}
+}
+
+func (a *app) stateDir(cfg *config.Config) string {
+	if a.flags.stateDir != "" {
+		return a.flags.stateDir
+	}
+	return cfg.StateDir
+}
+
+// open opens the state of a config. The caller closes the site.
+func (a *app) open(cfg *config.Config, want access) (*site, error) {
+	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes)}
+	if want != reads {
+		err := s.acquire()
+		held := (*ledger.HeldError)(nil)
+		switch {
+		case errors.As(err, &held) && want == either:
+			a.note("another influxmirror is running (%s): what is found here is not remembered", heldBy(held))
+		case errors.As(err, &held):
+			return nil, withCode(exitHeld, fmt.Errorf("another influxmirror is running with the state directory %s (%s); "+
+				"it does this work; plan, verify and status work beside it", s.dir, heldBy(held)))
+		case err != nil:
+			return nil, withCode(exitState, err)
+		}
+	}
+	var err error
+	if s.lock == nil {
+		s.ledger, err = ledger.OpenReader(s.dir)
+		if errors.Is(err, ledger.ErrNoLedger) {
+			s.ledger, err = nil, nil
+		}
+	} else {
+		s.ledger, err = ledger.Open(s.dir)
+	}
+	if err != nil {
+		s.close()
+		return nil, withCode(exitState, err)
+	}
+	if s.ledger != nil && s.ledger.Rebuilt != "" {
+		a.warn("the ledger was damaged and is kept as %s; everything is proven again, nothing is lost", s.ledger.Rebuilt)
+	}
+	return s, nil
+}
+
+// acquire takes the lock. A command that only asks who holds it can have it for a moment.
+func (s *site) acquire() (err error) {
+	held := (*ledger.HeldError)(nil)
+	for range 4 {
+		if s.lock, err = ledger.Acquire(s.dir); !errors.As(err, &held) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
+}
+
+func heldBy(h *ledger.HeldError) string {
+	if h.PID == 0 {
+		return "its pid is not known"
+	}
+	return fmt.Sprintf("pid %d on %s since %s", h.PID, h.Host, h.Since.UTC().Format(time.RFC3339))
+}
+
+func (s *site) close() {
+	if s.ledger != nil {
+		s.ledger.Close()
+	}
+	if s.lock != nil {
+		s.lock.Release()
+	}
+}
+
+// check returns an error when the ledger or the lock on disk are no longer the ones in use.
+func (s *site) check() error {
+	if s.ledger == nil || s.lock == nil {
+		return nil
+	}
+	return errors.Join(s.ledger.Check(), s.lock.Check())
+}
+
+// choose returns the mirrors of the config that are named, all if none is.
+func (a *app) choose(cfg *config.Config, names []string) ([]*config.Mirror, error) {
+	if len(names) == 0 {
+		return cfg.Mirrors, nil
+	}
+	var out []*config.Mirror
+	for _, name := range names {
+		m := cfg.Mirror(name)
+		if m == nil {
+			var known []string
+			for _, m := range cfg.Mirrors {
+				known = append(known, m.Name)
+			}
+			return nil, withCode(exitUsage, fmt.Errorf("no mirror %q in %s; it has: %s", name, cfg.Path, strings.Join(known, ", ")))
+		}
+		if !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// wired is a mirror of the config with its ends.
+type wired struct {
+	*engine.Mirror
+	site   *site
+	cfg    *config.Mirror
+	source *sourceEnd
+	target *targetEnd
+	memory memory
+}
+
+// mode changes how a mirror is wired.
+type mode struct {
+	create bool // make the target bucket where it is missing
+	force  bool // take the identities as they are: accept
+	plan   bool // show a target bucket that does not exist as an empty one
+}
+
+// wire connects a mirror's ends. Nothing is sent yet.
+func (s *site) wire(m *config.Mirror, how mode) *wired {
+	log := s.log.With("mirror", m.Name)
+	w := &wired{site: s, cfg: m}
+	w.source = &sourceEnd{Client: influx.New(options(mirror.SourceSide, m.From)), wired: w}
+	w.target = &targetEnd{Target: influx.NewTarget(options(mirror.TargetSide, m.To)), wired: w, how: how, said: map[string]bool{}, log: log}
+	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: slices.Index(s.cfg.Mirrors, m)}
+	if m.Since != nil {
+		set.Since = m.Since.UnixNano()
+	}
+	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
+		return w.bind(ctx, key, source, target, how)
+	}
+	w.Mirror = engine.New(set, w.source, w.target, open, s.log)
+	return w
+}
+
+func (w *wired) close() {
+	w.source.Close()
+	w.target.Close()
+}
+
+func options(side mirror.Side, r config.Ref) influx.Options {
+	return influx.Options{
+		Side: side, URL: r.Endpoint.URL, Org: r.Endpoint.Org, Bucket: r.Bucket, Compress: !loopback(r.Endpoint.URL.Hostname()),
+		Token: func() (string, error) { return r.Endpoint.Token().Reveal(), nil },
+	}
+}
+
+// loopback reports whether a host is this machine: compressing would cost more than it saves.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
