@@ -121,7 +121,7 @@ func (p *Proxy) Conns() (accepted, open int) {
 	return p.seen, len(p.conns)
 }
 
-// Bytes returns how many bytes were forwarded in a direction.
+// Bytes returns how many bytes were handed on in a direction.
 func (p *Proxy) Bytes(d Dir) int64 { return p.sent[d].Load() }
 
 // Close ends all connections and returns when nothing of the proxy runs any more.
@@ -328,11 +328,11 @@ func (c *conn) write(d Dir, to net.Conn, b []byte) bool {
 	if len(b) == 0 {
 		return true
 	}
+	c.p.sent[d].Add(int64(len(b))) // first: who got the bytes finds them counted
 	if _, err := to.Write(b); err != nil {
 		c.reset()
 		return false
 	}
-	c.p.sent[d].Add(int64(len(b)))
 	if c.link.Rate > 0 {
 		return c.wait(time.Duration(int64(len(b)) * int64(time.Second) / c.link.Rate))
 	}
