@@ -60,6 +60,13 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	if m.seen.Moved == nil {
 		m.seen.Moved = map[string]int64{}
 	}
+	if !okSource && e.src.Counters.Known() && m.seenKnown {
+		for id, n := range e.src.Counters.Shards {
+			if n > 0 { // since the restart
+				src = append(src, id)
+			}
+		}
+	}
 	for _, id := range src {
 		m.seen.Moved[id] = now
 	}
@@ -277,13 +284,13 @@ func (m *Mirror) fine(ctx context.Context, e ends, sc scope, group mirror.Window
 	minutes := map[mirror.Window][]string{}
 	for _, name := range names {
 		for _, c := range cells[name] {
-			if c.Window.Overlaps(open) || partly(byName[name].Group.Proofs, c.Window) {
+			if c.Window.Overlaps(open) || partly(byName[name].Group.Proofs, c) {
 				minutes[c.Window] = append(minutes[c.Window], name)
 			}
 		}
 	}
 	for at, some := range minutes {
-		more, err := m.survey(ctx, some, at, mirror.TailWidth, e, false)
+		more, err := m.survey(ctx, some, at, mirror.TailWidth, e, sums)
 		if err != nil {
 			return err
 		}
@@ -300,14 +307,18 @@ func (m *Mirror) fine(ctx context.Context, e ends, sc scope, group mirror.Window
 	return nil
 }
 
-// partly reports whether Proofs cover some of w, but end inside it.
-func partly(proofs []mirror.Proof, w mirror.Window) bool {
-	for i, p := range proofs {
-		if p.Window.Overlaps(w) && p.Window != w {
-			return proofs[i].Window.Width() < w.Width()
+// partly reports whether Proofs cover some of a Cell, but not all of it, and not everything the servers count in it.
+func partly(proofs []mirror.Proof, c plan.Cell) bool {
+	var source, target uint64
+	part := false
+	for _, p := range proofs {
+		if p.Window.Overlaps(c.Window) {
+			source += p.Source.Count
+			target += p.Target.Count
+			part = part || p.Window.Width() < c.Window.Width()
 		}
 	}
-	return false
+	return part && (c.Differ || source != c.Source || target != c.Target)
 }
 
 // survey asks both sides and pairs their answers.

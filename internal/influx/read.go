@@ -29,6 +29,11 @@ type Sink = func(lines []byte) error
 // Canonical lines go to sink as they come: they are not proven before Read has returned. The error is of kind
 // mirror.MultiShard if the window lies in more than one shard; nothing went to sink then.
 func (c *Client) Read(ctx context.Context, chunk mirror.Chunk, sink Sink) (mirror.Reading, error) {
+	if chunk.Window.Start < oldestReach {
+		if r, hidden, err := c.readHidden(ctx, chunk, sink); hidden || err != nil {
+			return r, err
+		}
+	}
 	form, err := c.form(ctx, chunk)
 	if err != nil {
 		return mirror.Reading{}, err
@@ -142,6 +147,10 @@ type reading struct {
 	wide  bool
 	date  int64
 
+	// A read of the whole axis for the sake of its oldest group: rows outside the window are only counted.
+	oldest    bool
+	elsewhere uint64
+
 	plan   plan
 	fields []field
 	tags   []string // of the wide form
@@ -189,7 +198,7 @@ func (r *reading) head(b *block) error {
 		if r.plan.shards == 0 {
 			return fmt.Errorf("%w: rows without a plan", errGrammar)
 		}
-		if r.plan.shards > 1 {
+		if r.plan.shards > 1 && !r.oldest {
 			return errShards
 		}
 		for _, f := range r.plan.fields {
@@ -275,10 +284,11 @@ func (r *reading) sample(n int) error {
 	if err != nil {
 		return err
 	}
-	if !r.chunk.Window.Contains(t) {
+	inside := r.chunk.Window.Contains(t)
+	if !inside && !r.oldest {
 		return fmt.Errorf("%w: time %d outside the window", errGrammar, t)
 	}
-	if t < r.cellFrom || t >= r.cellStop {
+	if inside && (t < r.cellFrom || t >= r.cellStop) {
 		r.cell = r.chunk.Index(t)
 		w := r.chunk.Cell(r.cell)
 		r.cellFrom, r.cellStop = w.Start, w.Stop
@@ -293,6 +303,14 @@ func (r *reading) sample(n int) error {
 		if err := r.rowTags(n - 1 - len(r.fields)); err != nil {
 			return err
 		}
+	}
+	if !inside {
+		for i := range r.values {
+			if r.values[i].set && t < r.chunk.Window.Start {
+				r.elsewhere++
+			}
+		}
+		return nil
 	}
 	return r.emit(t)
 }

@@ -192,6 +192,7 @@ const (
 	steps
 	lastEdge
 	after
+	rest // of the axis, behind a window that begins with it
 )
 
 type asked struct {
@@ -221,8 +222,11 @@ func (s *survey) add(name string) {
 	w := s.req.Window
 	whole := w == mirror.Axis
 	inner := w
-	if whole {
-		put(before, list, w, "")
+	if w.Start == mirror.MinTime {
+		put(before, list, mirror.Axis, "")
+		if !whole {
+			put(rest, list, mirror.Window{Start: w.Stop, Stop: mirror.Axis.Stop}, "")
+		}
 	}
 	if w.Start == mirror.MinTime {
 		inner.Start = s.step(w.Start).Stop
@@ -272,6 +276,7 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 	}
 	type result struct {
 		total [2]uint64
+		rest  uint64
 		found []mirror.Count
 	}
 	results := map[string]*result{}
@@ -303,6 +308,8 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 				r.total[0] += count
 			case after:
 				r.total[1] += count
+			case rest:
+				r.rest += count
 			default:
 				if count == 0 {
 					return nil
@@ -328,10 +335,10 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 		for _, f := range r.found {
 			sum += f.Samples
 		}
-		if whole && sum < r.total[0] && r.total[0] == r.total[1] {
-			// After a restart 2.7.12 hides the oldest shard group from bounded queries, while the whole axis shows it (facts 9).
-			r.found = append([]mirror.Count{{Measurement: name, Window: s.step(mirror.MinTime), Samples: r.total[0] - sum}}, r.found...)
-			sum = r.total[0]
+		// After a restart 2.7.12 hides the oldest shard group from queries with an upper bound, while the whole axis shows it (facts 9).
+		if s.req.Window.Start == mirror.MinTime && sum+r.rest < r.total[0] && (!whole || r.total[0] == r.total[1]) {
+			r.found = append([]mirror.Count{{Measurement: name, Window: s.step(mirror.MinTime), Samples: r.total[0] - r.rest - sum}}, r.found...)
+			sum = r.total[0] - r.rest
 		}
 		if whole && (sum < r.total[0] || sum > r.total[1]) {
 			return &mirror.Error{Kind: mirror.Broken, Side: s.c.o.Side, URL: s.c.URL(), Op: "survey " + strconv.Quote(name), Err: errUneven}

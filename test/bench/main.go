@@ -26,7 +26,13 @@ import (
 	"influxmirror/test/servers"
 )
 
-const week = 7 * 24 * time.Hour
+const (
+	week  = 7 * 24 * time.Hour
+	weeks = 4
+)
+
+// start is the Monday on which the data begins.
+func start() time.Time { return time.Now().Add(-(weeks + 1) * week).Truncate(week) }
 
 // shape is what is copied: series × fields × points samples in four weeks.
 type shape struct{ measurements, series, fields, points int }
@@ -112,11 +118,11 @@ func sync(dir, binary, env string, s shape, src, dst *servers.Server, bound time
 		cmd.Env = append(os.Environ(), env)
 	}
 	before, beforeSource := dst.CPUTime(), src.CPUTime()
-	start := time.Now()
+	began := time.Now()
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s sync: %w", binary, err)
 	}
-	wall := time.Since(start)
+	wall := time.Since(began)
 	servers := dst.CPUTime() - before + src.CPUTime() - beforeSource
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
@@ -140,9 +146,9 @@ func sync(dir, binary, env string, s shape, src, dst *servers.Server, bound time
 
 // measured returns the CPU time a server spent while fn ran, and the wall time.
 func measured(s *servers.Server, fn func() error) (cpu, wall time.Duration, err error) {
-	before, start := s.CPUTime(), time.Now()
+	before, began := s.CPUTime(), time.Now()
 	err = fn()
-	return s.CPUTime() - before, time.Since(start), err
+	return s.CPUTime() - before, time.Since(began), err
 }
 
 // settle waits until a server has been at rest for a second: compactions belong to what came before.
@@ -158,8 +164,8 @@ func settle(s *servers.Server) {
 
 // write fills a bucket: full rows, in bodies of 5 000 lines.
 func write(s shape, to *servers.Server, bucket string) (int, error) {
-	start := time.Now().Add(-5 * week).Truncate(week)
-	step := int64(4*week) / int64(s.points)
+	first := start()
+	step := int64(weeks*week) / int64(s.points)
 	var b bytes.Buffer
 	n := 0
 	flush := func() error {
@@ -177,7 +183,7 @@ func write(s shape, to *servers.Server, bucket string) (int, error) {
 	}
 	line := make([]byte, 0, 512)
 	for p := range s.points {
-		at := start.UnixNano() + int64(p)*step
+		at := first.UnixNano() + int64(p)*step
 		for m := range s.measurements {
 			for h := range s.series {
 				line = fmt.Appendf(line[:0], "weather%d,host=dome%d,room=r%d ", m, h, h%3)
@@ -208,18 +214,24 @@ func write(s shape, to *servers.Server, bucket string) (int, error) {
 	return n, flush()
 }
 
-// bareRead asks for every sample once and throws the answers away.
+// bareRead asks for every sample once, one measurement and one shard group at a time, which is the cheapest for the server, and
+// throws the answers away.
 func bareRead(s shape, from *servers.Server, bucket string) error {
+	first := start()
 	for m := range s.measurements {
-		q := url.Values{"db": {bucket}, "epoch": {"ns"}, "chunked": {"true"}, "q": {fmt.Sprintf("SELECT *::field FROM weather%d GROUP BY *", m)}}
-		resp, err := post(from, "/query", "application/x-www-form-urlencoded", []byte(q.Encode()))
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, bufio.NewReaderSize(resp.Body, 1<<16))
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("read: %s %w", resp.Status, err)
+		for w := range weeks {
+			at := first.Add(time.Duration(w) * week).UnixNano()
+			q := url.Values{"db": {bucket}, "epoch": {"ns"}, "chunked": {"true"}, "q": {fmt.Sprintf(
+				"SELECT *::field FROM weather%d WHERE time >= %d AND time < %d GROUP BY *", m, at, at+int64(week))}}
+			resp, err := post(from, "/query", "application/x-www-form-urlencoded", []byte(q.Encode()))
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, bufio.NewReaderSize(resp.Body, 1<<16))
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("read: %s %w", resp.Status, err)
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,284 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"influxmirror/influxtest"
+	"influxmirror/internal/engine"
+	"influxmirror/internal/influx"
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/lineproto"
+	"influxmirror/internal/mirror"
+)
+
+const (
+	bucket = "b"
+	week   = 7 * 24 * time.Hour
+	margin = 10 * time.Second
+)
+
+// world is two servers, a link, an instrument that writes, and one influxmirror.
+type world struct {
+	rnd       *rand.Rand
+	dir       string
+	src, dst  *influxtest.Server
+	srcPipe   *pipe
+	dstPipe   *pipe
+	ledger    *ledger.Ledger
+	pair      *ledger.Pair
+	mirror    *engine.Mirror
+	clients   []interface{ Close() }
+	faults    []*influxtest.Injected
+	fired     map[string]int
+	log       []string
+	restarted bool // the source was
+}
+
+func newWorld(seed uint64, dir string) (*world, error) {
+	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe()}
+	w.src = influxtest.NewServer(influxtest.Options{Listener: w.srcPipe, Seed: seed*2 + 1})
+	w.dst = influxtest.NewServer(influxtest.Options{Listener: w.dstPipe, Seed: seed*2 + 2})
+	shard := []time.Duration{week, 24 * time.Hour}[w.rnd.IntN(2)]
+	w.src.CreateBucket(bucket, 0, shard)
+	w.dst.CreateBucket(bucket, 0, shard)
+	return w, w.start()
+}
+
+func (w *world) close() {
+	w.stop()
+	w.src.Close()
+	w.dst.Close()
+}
+
+// start is a new process.
+func (w *world) start() error {
+	l, err := ledger.Open(w.dir)
+	if err != nil {
+		return err
+	}
+	w.ledger = l
+	options := func(side mirror.Side, s *influxtest.Server, p *pipe) influx.Options {
+		u, _ := url.Parse(s.URL)
+		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Token: func() (string, error) { return s.Token, nil }}
+	}
+	source := influx.New(options(mirror.SourceSide, w.src, w.srcPipe))
+	target := influx.NewTarget(options(mirror.TargetSide, w.dst, w.dstPipe))
+	w.clients = []interface{ Close() }{source, target.Client}
+	open := func(ctx context.Context, key, _, _ string) (engine.Ledger, error) {
+		p, err := l.Pair(ctx, key)
+		w.pair = p
+		return p, err
+	}
+	w.mirror = engine.New(engine.Settings{Name: "m", Wait: margin}, source, target, open, slog.New(slog.DiscardHandler))
+	return nil
+}
+
+// stop is the end of a process, however it came.
+func (w *world) stop() {
+	for _, c := range w.clients {
+		c.Close()
+	}
+	w.ledger.Close()
+	w.pair = nil
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, time.Now().UTC().Format("01-02 15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+var weeks = mirror.NewGrid(int64(week))
+
+// write puts a few samples into the source: now, late, long ago, ahead, or over what is there.
+func (w *world) write() {
+	n := 1 + w.rnd.IntN(20)
+	var b strings.Builder
+	kind := []string{"live", "live", "live", "late", "old", "future", "overwrite", "edge"}[w.rnd.IntN(8)]
+	var have []influxtest.Sample
+	if kind == "overwrite" {
+		if have = w.src.Dump(bucket); len(have) == 0 {
+			kind = "live"
+		}
+	}
+	now := time.Now().UnixNano()
+	for i := range n {
+		t := now - int64(i)*int64(time.Second)
+		switch kind {
+		case "late":
+			t = now - w.rnd.Int64N(int64(48*time.Hour))
+		case "old":
+			t = now - w.rnd.Int64N(int64(20*365*24*time.Hour))
+		case "future":
+			t = now + w.rnd.Int64N(int64(100*24*time.Hour))
+		case "edge":
+			t = []int64{mirror.MinTime + int64(2*week), mirror.MaxTime, mirror.MaxTime - 1, 0, -1}[w.rnd.IntN(5)]
+		case "overwrite":
+			s := have[w.rnd.IntN(len(have))]
+			b.WriteString(overwrite(s, w.rnd))
+			continue
+		}
+		m := w.rnd.IntN(3)
+		fmt.Fprintf(&b, "m%d,host=h%d ", m, w.rnd.IntN(3))
+		// One type per field and shard: fields of a measurement take turns by the week.
+		switch k := (weeks.Group(t).Stop/int64(week) + int64(m)) & 3; {
+		case m == 2 && k == 0:
+			fmt.Fprintf(&b, "v=%di,ok=true", w.rnd.Int64())
+		case m == 2 && k == 1:
+			fmt.Fprintf(&b, "v=%q", fmt.Sprint("s", w.rnd.IntN(9)))
+		case m == 2 && k == 2:
+			fmt.Fprintf(&b, "v=%t", w.rnd.IntN(2) == 0)
+		default:
+			fmt.Fprintf(&b, "v=%v,w=%d", w.rnd.NormFloat64(), w.rnd.IntN(100))
+		}
+		fmt.Fprintf(&b, " %d\n", t)
+	}
+	w.note("write %s: %d lines", kind, n)
+	w.src.Write(bucket, b.String())
+}
+
+// overwrite returns a line that gives a sample another value of the same type.
+func overwrite(s influxtest.Sample, rnd *rand.Rand) string {
+	m := mirror.Sample{Measurement: s.Measurement, Field: s.Field, Time: s.Time}
+	for _, t := range s.Tags {
+		m.Tags = append(m.Tags, mirror.Tag{Key: t.Key, Value: t.Value})
+	}
+	switch s.Value.(type) {
+	case float64:
+		m.Type, m.Bits = mirror.Float, math.Float64bits(rnd.NormFloat64())
+	case int64:
+		m.Type, m.Bits = mirror.Integer, rnd.Uint64()
+	case bool:
+		m.Type, m.Bits = mirror.Boolean, uint64(rnd.IntN(2))
+	case string:
+		m.Type, m.Text = mirror.String, fmt.Sprint("o", rnd.IntN(1000))
+	}
+	return string(lineproto.AppendLine(nil, &m))
+}
+
+// breakLink makes the next few requests of one side go wrong.
+func (w *world) breakLink() {
+	type named struct {
+		name  string
+		fault influxtest.Fault
+	}
+	f := []named{
+		{"refuse", influxtest.Refuse()},
+		{"cut", influxtest.CutAfter(w.rnd.IntN(3000))},
+		{"reset after apply", influxtest.ResetAfterApply()},
+		{"truncate clean", influxtest.TruncateClean(w.rnd.IntN(3000))},
+		{"end by close", influxtest.EndByClose(w.rnd.IntN(3000))},
+		{"html", influxtest.HTML()},
+		{"redirect", influxtest.Redirect(302, "http://127.0.0.1:1")},
+		{"503", influxtest.Status(503, 2*time.Second, "busy")},
+		{"500", influxtest.Status(500, 0, "timeout")},
+		{"204 and nothing done", influxtest.Status(204, 0, "")},
+		{"stall", influxtest.Stall(0)},
+	}[w.rnd.IntN(11)]
+	s, side := w.src, "source"
+	match := influxtest.Queries
+	if w.rnd.IntN(2) == 0 {
+		s, side = w.dst, "target"
+		match = []func(*http.Request) bool{influxtest.Queries, influxtest.Writes, nil}[w.rnd.IntN(3)]
+	}
+	n := 1 + w.rnd.IntN(4)
+	w.note("fault %s at the %s, %d times", f.name, side, n)
+	w.faults = append(w.faults, s.Fault(match, f.fault).Times(n))
+}
+
+func (w *world) mend() (fired int) {
+	for _, f := range w.faults {
+		fired += f.Fired()
+		f.Remove()
+	}
+	w.faults = nil
+	return fired
+}
+
+// digest is an independent Fingerprint of a window of a server.
+func digest(all []influxtest.Sample, measurement string, in mirror.Window) mirror.Fingerprint {
+	var fp mirror.Fingerprint
+	for _, s := range all {
+		if s.Measurement == measurement && in.Contains(s.Time) {
+			m := sample(s)
+			fp.AddHash(lineproto.HashSample(nil, &m))
+		}
+	}
+	return fp
+}
+
+func sample(s influxtest.Sample) mirror.Sample {
+	m := mirror.Sample{Measurement: s.Measurement, Field: s.Field, Time: s.Time}
+	for _, t := range s.Tags {
+		m.Tags = append(m.Tags, mirror.Tag{Key: t.Key, Value: t.Value})
+	}
+	switch v := s.Value.(type) {
+	case float64:
+		m.Type, m.Bits = mirror.Float, math.Float64bits(v)
+	case int64:
+		m.Type, m.Bits = mirror.Integer, uint64(v)
+	case uint64:
+		m.Type, m.Bits = mirror.Unsigned, v
+	case bool:
+		m.Type = mirror.Boolean
+		if v {
+			m.Bits = 1
+		}
+	case string:
+		m.Type, m.Text = mirror.String, v
+	}
+	return m
+}
+
+// lies returns the Proofs made since the given time that are not true. Nobody wrote meanwhile.
+func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
+	if w.pair == nil {
+		return nil, nil
+	}
+	sums, err := w.pair.Summaries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	src, dst := w.src.Dump(bucket), w.dst.Dump(bucket)
+	var out []string
+	for _, s := range sums {
+		g, err := w.pair.Group(ctx, s.Measurement, s.Window)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range g.Proofs {
+			if p.AsOf < since {
+				continue
+			}
+			if a, b := digest(src, s.Measurement, p.Window), digest(dst, s.Measurement, p.Window); a != p.Source || b != p.Target {
+				out = append(out, fmt.Sprintf("%s %s: proof %v / %v, truth %v / %v", s.Measurement, p.Window, p.Source, p.Target, a, b))
+			}
+		}
+	}
+	return out, nil
+}
+
+// missing lists samples of the source that the target does not have.
+func (w *world) missing() []string {
+	have := map[string]bool{}
+	for _, s := range w.dst.Dump(bucket) {
+		m := sample(s)
+		have[string(lineproto.AppendLine(nil, &m))] = true
+	}
+	var out []string
+	for _, s := range w.src.Dump(bucket) {
+		m := sample(s)
+		if line := string(lineproto.AppendLine(nil, &m)); !have[line] {
+			out = append(out, line)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
