@@ -24,14 +24,7 @@ func (a *app) runCommand() *cobra.Command {
 			if len(args) > 0 {
 				a.note("forceOn is no longer needed: the lock of an instance ends with it")
 			}
-			cfg, err := a.load()
-			if err != nil {
-				return err
-			}
-			if err := a.swapped(cfg); err != nil {
-				return err
-			}
-			return a.runSite(cmd.Context(), cfg, once, strict)
+			return a.run(cmd.Context(), once, strict)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "do one round of all mirrors and exit, as sync does")
@@ -39,7 +32,20 @@ func (a *app) runCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) runSite(ctx context.Context, cfg *config.Config, once, strict bool) error {
+func (a *app) run(ctx context.Context, once, strict bool) error {
+	path, err := config.Find(a.flags.config)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	watcher := config.NewWatcher(path, a.env)
+	cfg, _, err := watcher.Poll()
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	a.warnings(cfg)
+	if err := a.swapped(cfg); err != nil {
+		return err
+	}
 	s, err := a.open(cfg, writes)
 	if err != nil {
 		return err
@@ -48,5 +54,7 @@ func (a *app) runSite(ctx context.Context, cfg *config.Config, once, strict bool
 	if once {
 		return s.syncAll(ctx, cfg.Mirrors, strict)
 	}
-	return s.serve(ctx)
+	ctx, hangup, stop := a.hangups(ctx)
+	defer stop()
+	return (&service{site: s, watcher: watcher, hangup: hangup}).serve(ctx)
 }

@@ -81,7 +81,7 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 		side, url string
 		p         mirror.Probe
 	}{{"source", source, v.Source}, {"target", target, v.Target}} {
-		fmt.Fprintf(w, "  %s  %s %s  %-*s  bucket %s (%s)\n", e.side, e.p.Product, e.p.Version, width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
+		fmt.Fprintf(w, "  %s  InfluxDB %s  %-*s  bucket %s (%s)\n", e.side, e.p.Version, width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
 	}
 	fmt.Fprintf(w, "%-36s %10s  %16s  %12s  %13s\n", "", "windows", "samples", "re-read now", "oldest proof")
 	for _, r := range engine.Rows {
@@ -91,7 +91,7 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 		case r == engine.BeforeRow || r == engine.Filtered:
 			windows = "–"
 		case r == engine.Identical:
-			tail = fmt.Sprintf("  %12s  %13s", short(v.Reread), day(v.Oldest))
+			tail = fmt.Sprintf("  %12s  %13s", short(v.Reread), oldest(v))
 		case r == engine.Different && len(v.Differences) > 0:
 			tail = "   " + where(v.Differences[0])
 		case t.Samples > 0 && t.Note != "":
@@ -112,6 +112,14 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 	case exitDifferent, exitIncomplete:
 		fmt.Fprintf(w, "next    influxmirror sync %s\n", name)
 	}
+}
+
+// oldest is the date of the oldest proof that was relied on.
+func oldest(v engine.Verdict) string {
+	if v.Oldest == 0 && v.Reread > 0 {
+		return "now"
+	}
+	return day(v.Oldest)
 }
 
 // abbreviated is the beginning of an id.
