@@ -40,6 +40,19 @@ func TestRandom(t *testing.T) {
 
 const maxTime = 9223372036854775806
 
+// drop removes a bucket: a server runs out of files with some two thousand shards.
+func (c *scene) drop(b string) {
+	if c.v1 {
+		c.query(b, fmt.Sprintf("DROP DATABASE %q", b))
+		return
+	}
+	for _, n := range c.names {
+		if n[1] == "bucket "+b {
+			c.send("DELETE", "/api/v2/buckets/"+n[0], "", nil, "")
+		}
+	}
+}
+
 // A dice decides what a history does.
 type dice struct{ *rand.Rand }
 
@@ -50,6 +63,7 @@ func history(c *scene, seed int) {
 	d := dice{rand.New(rand.NewPCG(uint64(seed), 7))}
 	name := fmt.Sprint("random", seed)
 	b := c.bucket(name, pick(d, time.Hour, day, week, 30*time.Hour))
+	defer c.drop(b)
 	for range 3 + d.IntN(5) {
 		for range d.IntN(8) {
 			// One shard group a request: a server writes several at a time and answers with the refusal it sees first, before the others are done.
