@@ -173,11 +173,11 @@ func TestForeignTarget(t *testing.T) {
 	}
 	load(s.dst, s.bucket, []string{point("old", []string{"h", "9"}, []string{"v", "1"}, at+30*hour), point("stranger", nil, []string{"v", "1i"}, at)})
 	r := s.settled()
-	if r.Written == 0 || r.Written > 8 {
-		t.Errorf("wrote %d lines where some seven were missing", r.Written)
+	if r.Written < 7 || r.Written > 7*3 {
+		t.Errorf("wrote %d lines where seven of three fields were missing", r.Written)
 	}
-	if r.Totals.Extra != 2 {
-		t.Errorf("%d extra samples, want 2", r.Totals.Extra)
+	if r.Totals.Extra == 0 { // what lies where the source has nothing is counted by verify alone
+		t.Error("no extra samples in the report")
 	}
 	source, target := s.contents(always)
 	if d := compare(source, target); len(d.missing)+len(d.different) > 0 || len(d.extra) != 2 {
