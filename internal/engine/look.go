@@ -18,8 +18,6 @@ const (
 	wholeEvery = 24 * 3600 * second
 	// rereadEvery is the shortest time between two reads of a whole shard group for the sake of its counter, in run.
 	rereadEvery = 3600 * second
-	// restartReach is how far back a restarted target is checked again.
-	restartReach = 48 * 3600 * second
 )
 
 // seen is what the last Pass saw of the servers: hints to skip work, never a proof.
@@ -38,6 +36,8 @@ type scope struct {
 	windows []mirror.Window // else only these, by time
 	reread  []mirror.Window // shard groups written to since they were proven: counts alone do not clear them
 	restart bool            // the target was restarted
+	still   []string        // shards whose counter has been at rest long enough for this look to see all it counted
+	again   map[key]bool    // slots whose reread is still to be done from an earlier Pass
 	sums    bool            // no counters: compare numeric sums
 }
 
@@ -86,7 +86,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 			s.reread = append(s.reread, w)
 		}
 		if now-at > stillFor {
-			delete(m.seen.Moved, id) // this look sees everything it counted
+			s.still = append(s.still, id)
 		}
 	}
 	for _, id := range dst {
@@ -224,7 +224,7 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 		}
 		sum := m.sums[k]
 		sum.Window = w
-		reread := slices.ContainsFunc(sc.reread, func(v mirror.Window) bool { return v.Overlaps(w) }) && sum.Cells > 0
+		reread := slices.ContainsFunc(sc.reread, func(v mirror.Window) bool { return v.Overlaps(w) }) && sum.Cells > 0 || sc.again[k]
 		live := w.Stop > p.Edge-mergeAge && w.Start < p.Horizon
 		differ := sc.sums && c.digest[0] != c.digest[1] && sum.Cells > 0 && m.explained[cell{k.measurement, w.Start}] != [2]sums{{c.digest[0], c.source}, {c.digest[1], c.target}}
 		if p.Settled(sum, c.source, c.target) && !reread && !differ && !(live && c.source > 0 && sc.moved(w)) {

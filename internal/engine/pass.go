@@ -81,8 +81,16 @@ func (m *Mirror) Plan(ctx context.Context) ([]plan.Transfer, Report, error) {
 func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, scope, error) {
 	clear(m.pending)
 	sc := m.scope(e, g.Insist)
-	if sc.whole {
-		m.queue = nil // it is found again
+	if sc.restart {
+		if err := m.recheck(ctx, e); err != nil {
+			return nil, sc, err
+		}
+	}
+	sc.again = map[key]bool{}
+	for _, t := range m.queue {
+		if t.Reason == plan.Changed {
+			sc.again[keyOf(t)] = true
+		}
 	}
 	if !sc.whole && len(sc.windows) == 0 {
 		return m.queue, sc, nil
@@ -103,7 +111,7 @@ func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, sco
 	}
 	work = slices.DeleteFunc(work, func(t plan.Transfer) bool { return t.Chunk.Window.Empty() })
 	for _, t := range m.queue {
-		if !again[keyOf(t)] {
+		if !sc.whole && !again[keyOf(t)] { // what was looked at now is planned anew
 			work = append(work, t)
 		}
 	}
@@ -129,21 +137,22 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	r := m.report(e, work)
 	r.Idle = !sc.whole && len(sc.windows) == 0
 	m.observe(Event{Kind: "plan", Left: len(work)})
-	if sc.restart {
-		if err := m.recheck(ctx, e, mirror.Window{Start: e.src.Date - restartReach, Stop: e.policy.Horizon}); err != nil {
-			return r, err
-		}
-	}
 	if sc.whole {
 		// Kept now: whatever is found from here on was found after these counters were read.
 		m.seen.Whole = e.src.Date
 	}
 	left, err := m.work(ctx, e, g, started, work, &r)
 	m.sort(left, &r)
-	if len(left) == 0 && err == nil {
+	if err == nil && !slices.ContainsFunc(left, func(t tried) bool { return t.Reason == plan.Changed }) {
 		for _, w := range sc.reread {
 			m.reread[w.Start] = e.src.Date
 		}
+		for _, id := range sc.still {
+			delete(m.seen.Moved, id)
+		}
+	}
+	if err == nil && len(m.queue) == 0 && !g.Insist {
+		err = m.scrub(ctx, e)
 	}
 	if saved := m.remember(ctx, e, r); err == nil {
 		err = saved
@@ -152,7 +161,7 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	return r, err
 }
 
-// sort keeps what was not done for the next Pass: what was never tried as it is, the rest to be looked at again. It also finds
+// sort keeps what was not done for the next Pass: what was never tried, or is not found by counts, as it is, the rest to be looked at again. It also finds
 // the end of the newest unbroken stretch of settled Cells.
 func (m *Mirror) sort(left []tried, r *Report) {
 	m.queue = m.queue[:0:0]
@@ -162,9 +171,13 @@ func (m *Mirror) sort(left []tried, r *Report) {
 		if t.Prove && t.Chunk.Window.Start < r.SettledTo && t.Chunk.Window.Stop >= r.SettledTo {
 			r.SettledTo = t.Chunk.Window.Start
 		}
-		if t.tried {
+		switch {
+		case t.tried && t.Reason != plan.Changed:
 			m.backlog[keyOf(t.Transfer)] = true
-		} else {
+		case t.tried:
+			t.Compare = true
+			fallthrough
+		default:
 			m.queue = append(m.queue, t.Transfer)
 		}
 	}
@@ -390,37 +403,6 @@ func cutAt(t plan.Transfer, at int64) []plan.Transfer {
 		p.Chunk.Width = int64(min(uint64(t.Chunk.Width), p.Chunk.Window.Width()))
 	}
 	return []plan.Transfer{b, a}
-}
-
-// recheck reads the target again where a restart may have lost what it had acknowledged, and drops the Proofs it no longer bears out.
-func (m *Mirror) recheck(ctx context.Context, e ends, w mirror.Window) error {
-	for k, s := range maps.Clone(m.sums) {
-		if !s.Window.Overlaps(w) || s.Window.Stop <= e.policy.Floor() {
-			continue
-		}
-		g, err := m.ledger.Group(ctx, k.measurement, s.Window)
-		if err != nil {
-			return err
-		}
-		for _, p := range g.Proofs {
-			if !p.Window.Overlaps(w) || p.Window.Start < e.policy.Floor() {
-				continue
-			}
-			r, err := m.target.Read(ctx, mirror.Chunk{Measurement: k.measurement, Window: p.Window, Width: int64(p.Window.Width())}, nil)
-			if err != nil {
-				return err
-			}
-			if r.Live || r.Total() == p.Target {
-				continue
-			}
-			m.log.Warn("the target differs from what was proven", "measurement", k.measurement, "window", p.Window)
-			if err := m.forget(ctx, k.measurement, s.Window, p.Window); err != nil {
-				return err
-			}
-			m.backlog[k] = true
-		}
-	}
-	return nil
 }
 
 // remember keeps what this Pass saw for the next one.
