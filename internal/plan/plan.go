@@ -78,7 +78,7 @@ func (p Policy) Floor() int64 { return max(p.Since, p.SourceFloor, p.TargetFloor
 // Retained returns where an endpoint begins to keep data: its clock less its retention, up to the next Cell of the tail and
 // two more, so that nothing expires while it is copied. Zero retention keeps everything.
 func Retained(now, retention int64) int64 {
-	if retention <= 0 || retention > now-mirror.MinTime {
+	if retention <= 0 || now < mirror.MinTime+retention {
 		return mirror.MinTime
 	}
 	t := now - retention
