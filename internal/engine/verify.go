@@ -22,6 +22,7 @@ const (
 	BeforeRow  Row = "before since, not asked for"
 	Filtered   Row = "excluded by filter"
 	ExpiredRow Row = "too old for the target's retention"
+	GoneRow    Row = "too old for the source's retention, not copied"
 	Kept       Row = "only on the target, kept here"
 	Unwritable Row = "cannot be written in line protocol"
 	RefusedRow Row = "refused by the target"
@@ -31,9 +32,9 @@ const (
 )
 
 // Rows in the order they are shown.
-var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
+var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, GoneRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
 
-var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, Kept, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
+var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, GoneRow, Kept, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
 
 // Tally counts the windows and Samples of a Row.
 type Tally struct {
@@ -230,7 +231,7 @@ func (m *Mirror) verifyChunks(e ends, w mirror.Window, samples uint64) (out []mi
 	width := p.Grid.Width()
 	parts := int64(samples/p.MaxSamples) + 1
 	step := max(width, (int64(w.Width())/parts/width+1)*width)
-	for _, at := range []int64{p.Since, p.TargetFloor, p.Edge, p.Horizon} {
+	for _, at := range []int64{p.Since, p.TargetFloor, p.SourceFloor, p.Edge, p.Horizon} {
 		if w.Start < at && at < w.Stop {
 			out = append(out, m.verifyChunks(e, mirror.Window{Start: w.Start, Stop: at}, samples)...)
 			w.Start = at
@@ -324,6 +325,7 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 	case w.Start >= e.policy.Edge && w.Start < e.policy.Horizon, src.Live:
 		special = OpenRow
 	}
+	behind := c.Window.Stop <= e.policy.SourceFloor // what is proven there stays as it is
 	wrong := false
 	for i := range src.Cells {
 		s, t := src.Cells[i], dst.Cells[i]
@@ -336,11 +338,11 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 			v.put(special, max(s.Count, t.Count), 1)
 			v.Union += max(s.Count, t.Count)
 		default:
-			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, s)
+			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, behind)
 			if err != nil {
 				return wrong, err
 			}
-			if bad {
+			if bad && !behind {
 				wrong = true
 				if err := m.forget(ctx, c.Measurement, g.Window, c.Cell(i)); err != nil {
 					return wrong, err
@@ -368,8 +370,9 @@ func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.
 	return wrong, nil
 }
 
-// verifyCell compares one Cell sample by sample and reports whether anything is wrong that was not enumerated before.
-func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, count mirror.Fingerprint) (bool, error) {
+// verifyCell compares one Cell sample by sample and reports whether anything is wrong that was not enumerated before. behind: the
+// source's retention may delete the Cell at any moment.
+func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, behind bool) (bool, error) {
 	src, dst, err := m.both(ctx, c)
 	if err != nil {
 		return false, err
@@ -378,7 +381,7 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c m
 		wrong := false
 		at := c.Window.Middle()
 		for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, mirror.Fingerprint{})
+			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, behind)
 			if err != nil {
 				return wrong, err
 			}
@@ -416,6 +419,11 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c m
 		if known {
 			v.put(RefusedRow, 1, 0)
 			worst = worse(worst, RefusedRow)
+			continue
+		}
+		if behind && other == "" {
+			v.put(GoneRow, 1, 0)
+			worst = worse(worst, GoneRow)
 			continue
 		}
 		wrong, worst = true, Different
