@@ -332,11 +332,11 @@ func (m *Mirror) survey(ctx context.Context, names []string, w mirror.Window, wi
 			if all[k] == nil {
 				all[k], seen[k] = &plan.Cell{Window: n.Window}, &[2]sums{}
 			}
-			seen[k][side] = sums{n.Digest, n.Samples}
+			seen[k][side] = sums{seen[k][side].digest ^ n.Digest, seen[k][side].samples + n.Samples}
 			if side == 0 {
-				all[k].Source = n.Samples
+				all[k].Source += n.Samples
 			} else {
-				all[k].Target = n.Samples
+				all[k].Target += n.Samples
 			}
 			return nil
 		})

@@ -131,6 +131,14 @@ func history(t *testing.T, seed uint64, dir string) (fired int) {
 	if again := pass(true); again.Written > 0 {
 		t.Errorf("a pass with nothing to do wrote %d lines", again.Written)
 	}
+	idle := false
+	for range 5 {
+		time.Sleep(time.Minute)
+		idle = idle || pass(false).Idle
+	}
+	if !idle {
+		t.Errorf("nothing happens any more and no pass is idle")
+	}
 	for _, q := range w.src.Requests() {
 		if q.Wrote {
 			t.Errorf("the source was written: %+v", q)
