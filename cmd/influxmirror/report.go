@@ -124,7 +124,8 @@ type reporter struct {
 
 	started time.Time
 	left    int
-	settled bool
+	behind  time.Time // since when something is left, zero: nothing
+	said    string    // the state that was logged last
 	probed  bool
 }
 
@@ -158,14 +159,7 @@ func (r *reporter) pass(e engine.Event, bucket string) {
 	switch {
 	case e.Err == nil:
 		r.actions.add(levelInfo, "Finished mirroring %d data points in the bucket: %s", e.Report.Written, bucket)
-		if settled := e.Report.Complete(); settled != r.settled {
-			r.settled = settled
-			if settled {
-				log.Info(fmt.Sprintf("in sync, lag %s; %s proven", span(e.Report.Lag()), count(e.Report.Totals.Samples, "sample")))
-			} else {
-				log.Info(fmt.Sprintf("catching up: %s (about %s) to go", count(e.Report.Left+e.Report.Live, "window"), count(e.Report.LeftSamples, "sample")))
-			}
-		}
+		r.state(log, e.Report)
 		log.Debug("pass", "planned", e.Report.Planned, "done", e.Report.Done, "left", e.Report.Left, "samples", e.Report.Samples, "written", e.Report.Written, "lag", e.Report.Lag())
 	case !engine.Waits(e.Err):
 		r.actions.add(levelError, "%v", e.Err)
@@ -180,5 +174,27 @@ func (r *reporter) pass(e engine.Event, bucket string) {
 	}
 	if e.Pause > 0 {
 		r.actions.add(levelInfo, "Waiting for %s before trying to mirror.", clock(e.Pause))
+	}
+}
+
+// state logs when the mirror came into step, and when it has been behind for a while: to be behind for one Pass is normal.
+func (r *reporter) state(log *slog.Logger, p *engine.Report) {
+	now := time.Now()
+	switch {
+	case p.Complete():
+		r.behind = time.Time{}
+		if r.said != "in sync" {
+			r.said = "in sync"
+			log.Info(fmt.Sprintf("in sync, lag %s; %s proven", span(p.Lag()), count(p.Totals.Samples, "sample")))
+		}
+	case r.behind.IsZero():
+		r.behind = now
+		if r.said != "" {
+			return
+		}
+		fallthrough // the first copy is said at once
+	case now.Sub(r.behind) > time.Minute && r.said != "catching up":
+		r.said = "catching up"
+		log.Info(fmt.Sprintf("catching up: %s (about %s) to go", count(p.Left+p.Live, "window"), count(p.LeftSamples, "sample")))
 	}
 }
