@@ -83,7 +83,11 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 	}{{"source", source, v.Source}, {"target", target, v.Target}} {
 		fmt.Fprintf(w, "  %s  InfluxDB %s  %-*s  bucket %s (%s)\n", e.side, e.p.Version, width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
 	}
-	fmt.Fprintf(w, "%-36s %10s  %16s  %12s  %13s\n", "", "windows", "samples", "re-read now", "oldest proof")
+	label := 0
+	for _, r := range engine.Rows {
+		label = max(label, len(r))
+	}
+	fmt.Fprintf(w, "  %-*s %10s  %16s  %12s  %13s\n", label, "", "windows", "samples", "re-read now", "oldest proof")
 	for _, r := range engine.Rows {
 		t := v.Rows[r]
 		windows, tail := num(t.Windows), ""
@@ -97,13 +101,13 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 		case t.Samples > 0 && t.Note != "":
 			tail = "   " + clean(t.Note)
 		}
-		fmt.Fprintf(w, "  %-34s %10s  %16s%s\n", r, windows, num(t.Samples), tail)
+		fmt.Fprintf(w, "  %-*s %10s  %16s%s\n", label, r, windows, num(t.Samples), tail)
 	}
 	sum, adds := v.Sum(), "adds up"
 	if !v.AddsUp() {
 		adds = fmt.Sprintf("DOES NOT ADD UP: both sides hold %s", num(v.Union))
 	}
-	fmt.Fprintf(w, "  %-34s %10s  %16s   %s\n", "sum", num(sum.Windows), num(sum.Samples), adds)
+	fmt.Fprintf(w, "  %-*s %10s  %16s   %s\n", label, "sum", num(sum.Windows), num(sum.Samples), adds)
 	for _, n := range slices.Sorted(maps.Keys(v.Unreadable)) {
 		fmt.Fprintf(w, "  the source lists measurement %s and refuses to read it: %s\n", clean(n), clean(v.Unreadable[n]))
 	}
