@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -33,6 +34,12 @@ var shared struct {
 func TestMain(m *testing.M) {
 	ctx, cancel := context.WithCancel(context.Background())
 	shared.ctx = ctx
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given { // most of these tests wait most of the time
+		_ = flag.Set("test.parallel", "8")
+	}
 	code := m.Run()
 	cancel()
 	for _, s := range []*servers.Server{shared.src, shared.dst} {
@@ -75,6 +82,7 @@ type scene struct {
 	// What a test may change before start.
 	srcURL, dstURL     string // through a proxy
 	srcToken, dstToken string
+	compress           bool
 	settings           engine.Settings
 
 	dir     string
@@ -130,8 +138,9 @@ func (s *scene) start() {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(s.t.Output(), nil))
 	}
-	s.mirror = engine.New(s.settings, influx.New(options(s.t, mirror.SourceSide, s.srcURL, s.src.Org, s.bucket, s.srcToken)),
-		influx.NewTarget(options(s.t, mirror.TargetSide, s.dstURL, s.dst.Org, s.bucket, s.dstToken)), open, log)
+	source, target := options(s.t, mirror.SourceSide, s.srcURL, s.src.Org, s.bucket, s.srcToken), options(s.t, mirror.TargetSide, s.dstURL, s.dst.Org, s.bucket, s.dstToken)
+	source.Compress, target.Compress = s.compress, s.compress
+	s.mirror = engine.New(s.settings, influx.New(source), influx.NewTarget(target), open, log)
 	s.mirror.Observe = func(e engine.Event) {
 		if e.Kind == "retry" || (e.Kind == "transfer" && (e.Written > 0 || e.Err != nil)) {
 			s.t.Logf("  %s %s %q %v compare %v prove %v: samples %d, written %d, %v", e.Kind, e.Transfer.Reason, e.Transfer.Chunk.Measurement, e.Transfer.Chunk.Window,

@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"influxmirror/internal/engine"
+	"influxmirror/internal/mirror"
+	"influxmirror/test/proxy"
+	"influxmirror/test/servers"
+)
+
+// between puts a proxy before both servers of the scene.
+func (s *scene) between() (src, dst *proxy.Proxy) {
+	s.t.Helper()
+	for _, e := range []struct {
+		p  **proxy.Proxy
+		at *string
+	}{{&src, &s.srcURL}, {&dst, &s.dstURL}} {
+		p, err := proxy.New(strings.TrimPrefix(*e.at, "http://"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(p.Close)
+		*e.p, *e.at = p, "http://"+p.Addr()
+	}
+	return src, dst
+}
+
+// deep is a history that takes many Chunks to copy: n points in 20 weeks, of all types, among them a measurement of many series.
+func deep(s *scene, n int) {
+	now := time.Now().UnixNano()
+	var points []string
+	for i := range n {
+		at := monday(now) - int64(1+i%20)*week + int64(i/20)*(week/int64(n/20+1))
+		if i%2 == 0 {
+			points = append(points, point("deep", []string{"h", strconv.Itoa(i % 4)}, []string{"v", fmt.Sprintf("%d.5", i), "n", strconv.Itoa(i) + "i", "b", "true", "s", text("x\n" + strconv.Itoa(i%7))}, at))
+		} else {
+			points = append(points, point("broad", []string{"id", strconv.Itoa(i % 500)}, []string{"v", strconv.Itoa(i) + "u"}, at))
+		}
+	}
+	load(s.src, s.bucket, points)
+}
+
+// until does what the service does: Pass after Pass, waiting out what time can mend, until everything is proven. after, if set, is
+// called after each Pass, whatever came of it.
+func (s *scene) until(patience time.Duration, after func(error)) (passes int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for passes = 1; ; passes++ {
+		r, err := s.mirror.Pass(ctx, engine.Goal{Insist: true})
+		if ctx.Err() != nil {
+			s.t.Fatalf("not settled after %v and %d passes: %+v", patience, passes, r)
+		}
+		if err != nil && !engine.Waits(err) {
+			s.t.Fatalf("pass %d: %v", passes, err)
+		}
+		if b := (*engine.Blocked)(nil); errors.As(err, &b) {
+			s.t.Fatalf("pass %d: %v", passes, err)
+		}
+		s.t.Logf("pass %d: done %d left %d written %d %v", passes, r.Done, r.Left, r.Written, err)
+		if after != nil {
+			after(err)
+		}
+		if err == nil && r.Complete() {
+			return passes
+		}
+		pause(200 * time.Millisecond) // Run would wait for a second and more
+	}
+}
+
+// The link is cut fifty times in one first copy, while samples come and while they are sent, in each way a link can break.
+func TestLinkCut(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, buckets{})
+	deep(s, 30_000)
+	src, dst := s.between()
+	const cuts = 25 // at each end
+	rnd := rand.New(rand.NewPCG(1, 2))
+	kinds := []proxy.Kind{proxy.Cut, proxy.Reset, proxy.Truncate}
+	// A connection serves requests until its fault.
+	src.Plan(func(n int) proxy.Fault {
+		if n >= cuts {
+			return proxy.Fault{}
+		}
+		return proxy.Fault{Kind: kinds[n%3], Dir: proxy.Down, After: 200 + rnd.Int64N(60_000), When: "EXPLAIN+SELECT"} // a read
+	})
+	dst.Plan(func(n int) proxy.Fault {
+		if n >= cuts {
+			return proxy.Fault{}
+		}
+		f := proxy.Fault{Kind: kinds[n%3], Dir: proxy.Up, After: rnd.Int64N(50_000), When: "POST /api/v2/write"}
+		if n%4 == 0 { // the answer is lost, what was written is stored
+			f = proxy.Fault{Kind: kinds[n/4%2], Dir: proxy.Down, When: "POST /api/v2/write"}
+		}
+		return f
+	})
+	s.start()
+	began := time.Now()
+	passes := s.until(2*time.Minute, func(error) { s.proofs(proofsMayBeMissing) })
+	var fired int
+	for _, k := range kinds {
+		a, b := src.Fired(k), dst.Fired(k)
+		t.Logf("%s: %d at the source, %d at the target", k, a, b)
+		if a == 0 || b == 0 {
+			t.Errorf("%s never fired at one end", k)
+		}
+		fired += a + b
+	}
+	if fired < 2*cuts {
+		t.Errorf("%d faults fired, want %d", fired, 2*cuts)
+	}
+	t.Logf("%d cuts, %d passes, %v", fired, passes, time.Since(began).Round(time.Second))
+	s.identical(always)
+	s.verdict("IDENTICAL")
+	s.proofs(100)
+}
+
+// A link that is up three seconds of nine, slow and late, gets there.
+func TestLinkNowAndThen(t *testing.T) {
+	t.Parallel()
+	s := sceneOn(t, servers.Start(t, servers.V2), servers.Start(t, servers.V2), buckets{})
+	deep(s, 20_000)
+	src, _ := s.between()
+	src.SetLink(proxy.Link{Latency: 30 * time.Millisecond, Rate: 100_000, Up: 3 * time.Second, Cycle: 6 * time.Second})
+	s.compress = true
+	s.start()
+	began := time.Now()
+	passes := s.until(150*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
+	if src.Fired(proxy.Refuse) == 0 {
+		t.Error("the link was never down when it was needed")
+	}
+	t.Logf("%d passes, %v", passes, time.Since(began).Round(time.Second))
+	src.SetLink(proxy.Link{})
+	s.identical(always)
+	s.proofs(100)
+}
+
+// A connection that stands still is given up, and nothing of it counts.
+func TestLinkStall(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, buckets{})
+	deep(s, 2000)
+	src, dst := s.between()
+	src.Plan(func(n int) proxy.Fault {
+		if n == 0 {
+			return proxy.Fault{Kind: proxy.Stall, After: 0, When: "POST /query"}
+		}
+		return proxy.Fault{}
+	})
+	dst.Plan(func(n int) proxy.Fault {
+		if n <= 1 {
+			return proxy.Fault{Kind: proxy.Stall, Dir: proxy.Down, When: "POST /api/v2/write"}
+		}
+		return proxy.Fault{}
+	})
+	s.start()
+	began := time.Now()
+	s.until(150*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
+	if src.Fired(proxy.Stall) == 0 || dst.Fired(proxy.Stall) == 0 {
+		t.Error("a stall never fired")
+	}
+	t.Logf("%v", time.Since(began).Round(time.Second))
+	s.identical(always)
+	s.proofs(20)
+}
+
+// Either server is killed as by kill -9 during the first copy, again and again, and comes back; then once more with the mirror in step.
+func TestServersKilled(t *testing.T) {
+	t.Parallel()
+	s := sceneOn(t, servers.Start(t, servers.V2), servers.Start(t, servers.V2), buckets{})
+	deep(s, 30_000)
+	load(s.src, s.bucket, []string{point("axis", nil, []string{"v", "1i"}, axisStart), point("axis", nil, []string{"v", "2i"}, axisStop)})
+	src, dst := s.between()
+	for _, p := range []*proxy.Proxy{src, dst} {
+		p.SetLink(proxy.Link{Latency: 10 * time.Millisecond, Rate: 1_000_000})
+	}
+	s.start()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	victims := []*servers.Server{s.dst, s.src, s.dst, s.src, s.dst, s.dst}
+	killed := 0
+	for _, v := range victims {
+		// One Pass runs while its server dies.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		var r engine.Report
+		var err error
+		done := make(chan struct{})
+		began := make(chan struct{}, 100)
+		s.mirror.Observe = func(e engine.Event) {
+			if e.Kind == "transfer" {
+				select {
+				case began <- struct{}{}:
+				default:
+				}
+			}
+		}
+		go func() {
+			defer close(done)
+			r, err = s.mirror.Pass(ctx, engine.Goal{Insist: true})
+		}()
+		for range 1 + rnd.IntN(4) {
+			select {
+			case <-began:
+			case <-done:
+			}
+		}
+		select {
+		case <-done: // too late for this one
+		default:
+			killed++
+		}
+		v.Kill()
+		pause(time.Duration(rnd.IntN(300)) * time.Millisecond)
+		v.Restart()
+		<-done
+		cancel()
+		t.Logf("killed %v: done %d left %d written %d, %v", v.URL, r.Done, r.Left, r.Written, err)
+		if err != nil && mirror.KindOf(err) == "" {
+			t.Fatal(err)
+		}
+		s.proofs(proofsMayBeMissing)
+	}
+	if killed < 4 {
+		t.Errorf("only %d of %d kills fell into a pass", killed, len(victims))
+	}
+	s.until(90*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
+	s.identical(always)
+	s.verdict("IDENTICAL")
+	for _, v := range victims[:2] {
+		v.Kill()
+		v.Restart()
+		s.until(time.Minute, nil)
+		s.identical(always)
+		s.proofs(100)
+	}
+}
