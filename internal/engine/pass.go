@@ -19,7 +19,7 @@ import (
 const maxTries = 5
 
 const (
-	lanes     = 2 // Chunks of history under way at once
+	lanes     = 3 // Chunks of history under way at once
 	tailLanes = 4 // Chunks of the tail: small, so that the link's delay counts most
 )
 

@@ -1,7 +1,7 @@
 // Command bench measures a first copy of 8 million samples between two real InfluxDB servers against what those servers need at least.
 //
 // The bound is the CPU time the two servers spend on one bare read of the source, one bare write and one bare read-back of the target,
-// asked for by a client that does nothing with the answers, over the number of cores. The ratio is bound ÷ wall time of `influxmirror sync`.
+// asked for by a client that does nothing with the answers and keeps both cores busy, over the number of cores. The ratio is bound ÷ wall time of `influxmirror sync`.
 package main
 
 import (
@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"influxmirror/test/servers"
 )
@@ -78,7 +80,7 @@ func run(s shape, binary, env string, wantRatio, wantCPU float64, wantMemory int
 	dst.CreateBucket("bare", 0, week)
 
 	fmt.Printf("%d samples: %d measurements × %d series × %d fields × %d points in 4 weeks, %d cores\n", s.samples(), s.measurements, s.series, s.fields, s.points, runtime.NumCPU())
-	if _, err := write(s, src, "data"); err != nil {
+	if err := write(s, src, "data"); err != nil {
 		return err
 	}
 	settle(src)
@@ -87,7 +89,7 @@ func run(s shape, binary, env string, wantRatio, wantCPU float64, wantMemory int
 	if err != nil {
 		return err
 	}
-	put, putWall, err := measured(dst, func() error { _, err := write(s, dst, "bare"); return err })
+	put, putWall, err := measured(dst, func() error { return write(s, dst, "bare") })
 	if err != nil {
 		return err
 	}
@@ -162,8 +164,16 @@ func settle(s *servers.Server) {
 	}
 }
 
-// write fills a bucket: full rows, in bodies of 5 000 lines.
-func write(s shape, to *servers.Server, bucket string) (int, error) {
+// write fills a bucket: full rows, in bodies of 5 000 lines, two at a time, which keeps the server busiest.
+func write(s shape, to *servers.Server, bucket string) error {
+	var g errgroup.Group
+	for half := range 2 {
+		g.Go(func() error { return writePart(s, to, bucket, half*s.points/2, (half+1)*s.points/2) })
+	}
+	return g.Wait()
+}
+
+func writePart(s shape, to *servers.Server, bucket string, from, until int) error {
 	first := start()
 	step := int64(weeks*week) / int64(s.points)
 	var b bytes.Buffer
@@ -182,60 +192,71 @@ func write(s shape, to *servers.Server, bucket string) (int, error) {
 		return nil
 	}
 	line := make([]byte, 0, 512)
-	for p := range s.points {
+	for p := from; p < until; p++ {
 		at := first.UnixNano() + int64(p)*step
 		for m := range s.measurements {
 			for h := range s.series {
-				line = fmt.Appendf(line[:0], "weather%d,host=dome%d,room=r%d ", m, h, h%3)
-				for f := range s.fields {
-					if f > 0 {
-						line = append(line, ',')
-					}
-					v := float64((p*31+h*7+f*13+m)%100_000) / 64
-					switch f % 8 {
-					case 6:
-						line = fmt.Appendf(line, "count%d=%di", f, p*h)
-					case 7:
-						line = fmt.Appendf(line, "ok%d=%t", f, p%3 == 0)
-					default:
-						line = strconv.AppendFloat(fmt.Appendf(line, "value%d=", f), v, 'g', -1, 64)
-					}
-				}
-				line = fmt.Appendf(line, " %d\n", at)
+				line = s.line(line[:0], p, m, h, at)
 				b.Write(line)
 				if n++; n%5000 == 0 {
 					if err := flush(); err != nil {
-						return n, err
+						return err
 					}
 				}
 			}
 		}
 	}
-	return n, flush()
+	return flush()
 }
 
-// bareRead asks for every sample once, one measurement and one shard group at a time, which is the cheapest for the server, and
-// throws the answers away.
-func bareRead(s shape, from *servers.Server, bucket string) error {
-	first := start()
-	for m := range s.measurements {
-		for w := range weeks {
-			at := first.Add(time.Duration(w) * week).UnixNano()
-			q := url.Values{"db": {bucket}, "epoch": {"ns"}, "chunked": {"true"}, "q": {fmt.Sprintf(
-				"SELECT *::field FROM weather%d WHERE time >= %d AND time < %d GROUP BY *", m, at, at+int64(week))}}
-			resp, err := post(from, "/query", "application/x-www-form-urlencoded", []byte(q.Encode()))
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(io.Discard, bufio.NewReaderSize(resp.Body, 1<<16))
-			resp.Body.Close()
-			if err != nil || resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("read: %s %w", resp.Status, err)
-			}
+// line is one full row.
+func (s shape) line(b []byte, p, m, h int, at int64) []byte {
+	b = fmt.Appendf(b, "weather%d,host=dome%d,room=r%d ", m, h, h%3)
+	for f := range s.fields {
+		if f > 0 {
+			b = append(b, ',')
+		}
+		switch f % 8 {
+		case 6:
+			b = fmt.Appendf(b, "count%d=%di", f, p*h)
+		case 7:
+			b = fmt.Appendf(b, "ok%d=%t", f, p%3 == 0)
+		default:
+			v := float64((p*31+h*7+f*13+m)%100_000) / 64
+			b = strconv.AppendFloat(fmt.Appendf(b, "value%d=", f), v, 'g', -1, 64)
 		}
 	}
-	return nil
+	return fmt.Appendf(b, " %d\n", at)
 }
+
+// bareRead asks for every sample once, one measurement and one shard group at a time and two at once, which is the cheapest for the
+// server, and throws the answers away.
+func bareRead(s shape, from *servers.Server, bucket string) error {
+	var g errgroup.Group
+	g.SetLimit(2)
+	for m := range s.measurements {
+		for w := range weeks {
+			g.Go(func() error {
+				at := start().Add(time.Duration(w) * week).UnixNano()
+				q := url.Values{"db": {bucket}, "epoch": {"ns"}, "chunked": {"true"}, "q": {fmt.Sprintf(
+					"SELECT *::field FROM weather%d WHERE time >= %d AND time < %d GROUP BY *", m, at, at+int64(week))}}
+				resp, err := post(from, "/query", "application/x-www-form-urlencoded", []byte(q.Encode()))
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				if _, err = io.Copy(io.Discard, bufio.NewReaderSize(resp.Body, 1<<16)); err == nil && resp.StatusCode != http.StatusOK {
+					err = errors.New(resp.Status)
+				}
+				return err
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// bare asks for answers as they are: compressing them would be the server's work.
+var bare = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
 
 func post(s *servers.Server, path, kind string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequest(http.MethodPost, strings.TrimSuffix(s.URL, "/")+path, bytes.NewReader(body))
@@ -245,5 +266,5 @@ func post(s *servers.Server, path, kind string, body []byte) (*http.Response, er
 	req.Header.Set("Authorization", "Token "+s.Token)
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Accept", "application/x-msgpack")
-	return http.DefaultClient.Do(req)
+	return bare.Do(req)
 }
