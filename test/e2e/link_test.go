@@ -34,15 +34,17 @@ func (s *scene) between() (src, dst *proxy.Proxy) {
 }
 
 // deep is a history that takes many Chunks to copy: n points in 20 weeks, of all types, among them a measurement of many series.
-func deep(s *scene, n int) {
+func deep(s *scene, n int) { deeper(s, n, "deep", "broad") }
+
+func deeper(s *scene, n int, deep, broad string) {
 	now := time.Now().UnixNano()
 	var points []string
 	for i := range n {
 		at := monday(now) - int64(1+i%20)*week + int64(i/20)*(week/int64(n/20+1))
 		if i%2 == 0 {
-			points = append(points, point("deep", []string{"h", strconv.Itoa(i % 4)}, []string{"v", fmt.Sprintf("%d.5", i), "n", strconv.Itoa(i) + "i", "b", "true", "s", text("x\n" + strconv.Itoa(i%7))}, at))
+			points = append(points, point(deep, []string{"h", strconv.Itoa(i % 4)}, []string{"v", fmt.Sprintf("%d.5", i), "n", strconv.Itoa(i) + "i", "b", "true", "s", text("x\n" + strconv.Itoa(i%7))}, at))
 		} else {
-			points = append(points, point("broad", []string{"id", strconv.Itoa(i % 500)}, []string{"v", strconv.Itoa(i) + "u"}, at))
+			points = append(points, point(broad, []string{"id", strconv.Itoa(i % 500)}, []string{"v", strconv.Itoa(i) + "u"}, at))
 		}
 	}
 	load(s.src, s.bucket, points)
@@ -65,7 +67,7 @@ func (s *scene) until(patience time.Duration, after func(error)) (passes int) {
 		if b := (*engine.Blocked)(nil); errors.As(err, &b) {
 			s.t.Fatalf("pass %d: %v", passes, err)
 		}
-		s.t.Logf("pass %d: done %d left %d written %d %v", passes, r.Done, r.Left, r.Written, err)
+		s.t.Logf("pass %d: %v done %d left %d written %d %v", passes, r.Reasons, r.Done, r.Left, r.Written, err)
 		if after != nil {
 			after(err)
 		}
@@ -80,9 +82,9 @@ func (s *scene) until(patience time.Duration, after func(error)) (passes int) {
 func TestLinkCut(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	deep(s, 30_000)
+	deep(s, 50_000)
 	src, dst := s.between()
-	const cuts = 25 // at each end
+	const cuts = 40 // at most, at each end; fifty have to fire
 	rnd := rand.New(rand.NewPCG(1, 2))
 	kinds := []proxy.Kind{proxy.Cut, proxy.Reset, proxy.Truncate}
 	// A connection serves requests until its fault.
@@ -90,7 +92,7 @@ func TestLinkCut(t *testing.T) {
 		if n >= cuts {
 			return proxy.Fault{}
 		}
-		return proxy.Fault{Kind: kinds[n%3], Dir: proxy.Down, After: 200 + rnd.Int64N(60_000), When: "EXPLAIN+SELECT"} // a read
+		return proxy.Fault{Kind: kinds[n%3], Dir: proxy.Down, After: 200 + rnd.Int64N(40_000), When: "EXPLAIN+SELECT"} // a read
 	})
 	dst.Plan(func(n int) proxy.Fault {
 		if n >= cuts {
@@ -114,8 +116,8 @@ func TestLinkCut(t *testing.T) {
 		}
 		fired += a + b
 	}
-	if fired < 2*cuts {
-		t.Errorf("%d faults fired, want %d", fired, 2*cuts)
+	if fired < 50 {
+		t.Errorf("%d faults fired, want 50", fired)
 	}
 	t.Logf("%d cuts, %d passes, %v", fired, passes, time.Since(began).Round(time.Second))
 	s.identical(always)
@@ -186,7 +188,8 @@ func TestServersKilled(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	victims := []*servers.Server{s.dst, s.src, s.dst, s.src, s.dst, s.dst}
 	killed := 0
-	for _, v := range victims {
+	for i, v := range victims {
+		deeper(s, 5000, fmt.Sprint("deep ", i), fmt.Sprint("broad ", i)) // there is always something to copy
 		// One Pass runs while its server dies.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		var r engine.Report
@@ -205,7 +208,7 @@ func TestServersKilled(t *testing.T) {
 			defer close(done)
 			r, err = s.mirror.Pass(ctx, engine.Goal{Insist: true})
 		}()
-		for range 1 + rnd.IntN(4) {
+		for range 1 + rnd.IntN(12) {
 			select {
 			case <-began:
 			case <-done:
@@ -221,7 +224,7 @@ func TestServersKilled(t *testing.T) {
 		v.Restart()
 		<-done
 		cancel()
-		t.Logf("killed %v: done %d left %d written %d, %v", v.URL, r.Done, r.Left, r.Written, err)
+		t.Logf("killed %v: %v done %d left %d written %d, %v", v.URL, r.Reasons, r.Done, r.Left, r.Written, err)
 		if err != nil && mirror.KindOf(err) == "" {
 			t.Fatal(err)
 		}
