@@ -16,8 +16,14 @@ const (
 	stillFor = 30 * second
 	// wholeEvery is the longest time between surveys of the whole axis.
 	wholeEvery = 24 * 3600 * second
-	// rereadEvery is the shortest time between two reads of a whole shard group for the sake of its counter, in run.
+	// wholeBlind is the shortest time between them where no counter tells whether anything changed, unless asked for.
+	wholeBlind = 900 * second
+	// surveyShare: a survey of the whole axis may take this part of the time: 1/50 is 2 %.
+	surveyShare = 50
+	// rereadEvery is the shortest time between two reads of the shard group that is being written, for the sake of its counter,
+	// in run; rereadOld of an older one that somebody keeps writing to. Once more when its counter has come to rest.
 	rereadEvery = 3600 * second
+	rereadOld   = 600 * second
 )
 
 // seen is what the last Pass saw of the servers: hints to skip work, never a proof.
@@ -27,6 +33,7 @@ type seen struct {
 	SourceShards   map[string]mirror.Window // where each shard's data lies
 	TargetShards   map[string]mirror.Window
 	Whole          int64 // source clock of the last survey of the whole axis; 0 asks for one
+	Took           int64 // how long it took
 	Backlog        bool  // something was unsettled: a new process has to look everywhere
 }
 
@@ -54,7 +61,16 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	if !okSource && m.seenKnown && m.seen.Source.Known() {
 		s.sums = true // restarted: what was written meanwhile was not counted
 	}
-	if insist || !m.seenKnown || m.seen.Whole == 0 || now-m.seen.Whole > wholeEvery || !okSource || !okTarget {
+	age := now - m.seen.Whole
+	switch blind := m.seenKnown && !(e.src.Counters.Known() && e.dst.Counters.Known()); {
+	case insist || !m.seenKnown || m.seen.Whole == 0 || age > wholeEvery || age < 0:
+		s.whole = true
+	case blind:
+		// No counters to go by: the newest groups each time, everything as often as the survey's own cost allows.
+		s.whole = age > max(wholeBlind, surveyShare*m.seen.Took)
+		newest := e.policy.Grid.Group(e.policy.Edge)
+		s.windows = append(s.windows, newest, e.policy.Grid.Group(newest.Start-1))
+	case !okSource || !okTarget:
 		s.whole = true
 	}
 	if m.seen.Moved == nil {
@@ -78,11 +94,15 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 		}
 		w, known := m.seen.SourceShards[id]
 		if !known {
-			s.whole = true
+			s.whole = s.whole || !m.lost[0][id] || age > wholeBlind
 			continue
 		}
 		s.windows = append(s.windows, w)
-		if !w.Overlaps(live) || insist || now-m.reread[w.Start] > rereadEvery {
+		still, pause := now-at > stillFor, rereadOld
+		if w.Overlaps(live) {
+			still, pause = false, rereadEvery
+		}
+		if insist || still || now-m.reread[w.Start] > pause {
 			s.reread = append(s.reread, w)
 		}
 		if now-at > stillFor {
@@ -93,7 +113,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 		if w, ok := m.seen.TargetShards[id]; ok {
 			s.windows = append(s.windows, w)
 		} else {
-			s.whole = true
+			s.whole = s.whole || !m.lost[1][id] || age > wholeBlind
 		}
 	}
 	for k := range m.backlog {
@@ -173,32 +193,67 @@ func joined(ws []mirror.Window) (out []mirror.Window) {
 	return out
 }
 
-// locate learns which shard holds which shard group, where the endpoint can tell.
+// locate learns which shard holds which shard group, where the endpoint can tell, for groups it does not know yet. Shards that are
+// not found so ask for a look at the whole axis, but not in every Pass.
 func (m *Mirror) locate(ctx context.Context, e ends, found map[key]*counted) error {
 	for side, s := range []Source{m.source, m.target} {
 		l, ok := s.(Locator)
 		if !ok {
 			continue
 		}
-		at := map[mirror.Window][]string{}
+		known, counters := &m.seen.SourceShards, e.src.Counters.Shards
+		if side == 1 {
+			known, counters = &m.seen.TargetShards, e.dst.Counters.Shards
+		}
+		mapped := map[mirror.Window]bool{}
+		for id, w := range *known {
+			if _, alive := counters[id]; !alive {
+				delete(*known, id)
+				continue
+			}
+			mapped[w] = true
+		}
+		if *known == nil {
+			*known = map[string]mirror.Window{}
+		}
+		// The smallest measurements of a group are the cheapest to ask for. One would do, but for groups that an older duration cut differently.
+		type candidate struct {
+			measurement string
+			samples     uint64
+		}
+		groups := map[mirror.Window][]candidate{}
 		for k, c := range found {
 			n := c.source
 			if side == 1 {
 				n = c.target
 			}
-			w := e.policy.Grid.Group(k.start)
-			if n > 0 && len(at[w]) < 4 { // one would do, but for groups that an older duration cut differently
-				at[w] = append(at[w], k.measurement)
+			if w := e.policy.Grid.Group(k.start); n > 0 && !mapped[w] {
+				groups[w] = append(groups[w], candidate{k.measurement, n})
 			}
 		}
-		shards, err := l.Locate(ctx, at)
-		if err != nil {
-			return err
+		at := map[mirror.Window][]string{}
+		for w, list := range groups {
+			slices.SortFunc(list, func(a, b candidate) int {
+				return cmp.Or(cmp.Compare(a.samples, b.samples), cmp.Compare(a.measurement, b.measurement))
+			})
+			for _, c := range list[:min(len(list), 3)] {
+				at[w] = append(at[w], c.measurement)
+			}
 		}
-		if side == 0 {
-			m.seen.SourceShards = shards
-		} else {
-			m.seen.TargetShards = shards
+		if len(at) > 0 {
+			shards, err := l.Locate(ctx, at)
+			if err != nil {
+				return err
+			}
+			for id, w := range shards {
+				(*known)[id] = w
+			}
+		}
+		m.lost[side] = map[string]bool{}
+		for id := range counters {
+			if _, ok := (*known)[id]; !ok {
+				m.lost[side][id] = true
+			}
 		}
 	}
 	return nil

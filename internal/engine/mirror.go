@@ -47,6 +47,7 @@ type Mirror struct {
 	seenKnown bool
 	backlog   map[key]bool               // slots to look at again in the next Pass
 	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared
+	lost      [2]map[string]bool         // shards of source and target that could not be located
 	pending   map[cell][2]sums           // sums that differ and are not explained yet
 	copied    map[string]int64           // up to where the open Cells of a measurement were copied, by this process
 	reread    map[int64]int64            // start of a shard group → source clock when it was last read again for its counter

@@ -95,7 +95,11 @@ func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, sco
 	if !sc.whole && len(sc.windows) == 0 {
 		return m.queue, sc, nil
 	}
+	began := time.Now()
 	slots, err := m.look(ctx, e, sc)
+	if sc.whole {
+		m.seen.Took = int64(time.Since(began))
+	}
 	if err != nil {
 		return nil, sc, err
 	}

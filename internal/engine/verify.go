@@ -301,14 +301,11 @@ func worse(a, b Row) Row {
 
 // verifyChunk reads both sides again.
 func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
-	src, err := m.source.Read(ctx, c, nil)
-	if mirror.KindOf(err) == mirror.MultiShard {
-		return m.verifyHalves(ctx, e, v, g, c)
+	var src, dst mirror.Reading
+	err := m.again(ctx, func() (err error) { src, err = m.source.Read(ctx, c, nil); return err })
+	if err == nil {
+		err = m.again(ctx, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
 	}
-	if err != nil {
-		return false, err
-	}
-	dst, err := m.target.Read(ctx, c, nil)
 	if mirror.KindOf(err) == mirror.MultiShard {
 		return m.verifyHalves(ctx, e, v, g, c)
 	}
@@ -373,7 +370,8 @@ func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.
 // verifyCell compares one Cell sample by sample and reports whether anything is wrong that was not enumerated before. behind: the
 // source's retention may delete the Cell at any moment.
 func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, behind bool) (bool, error) {
-	src, dst, err := m.both(ctx, c)
+	var src, dst *lines
+	err := m.again(ctx, func() (err error) { src, dst, err = m.both(ctx, c); return err })
 	if err != nil {
 		return false, err
 	}
