@@ -29,6 +29,8 @@ const (
 	demoVerify = time.Minute
 	demoLeast  = time.Second
 	demoMost   = time.Hour // everything is kept in memory
+	// demoAnswers makes the link so slow that the first copy takes a third of the time.
+	demoAnswers = 5000
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -39,7 +41,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if length < demoLeast || length > demoMost {
-				return withCode(exitUsage, fmt.Errorf("--for %s: from %s to %s, for everything is kept in memory", length, span(demoLeast), span(demoMost)))
+				return withCode(exitUsage, fmt.Errorf("--for %s: between %s and %s expected; everything is kept in memory", length, span(demoLeast), span(demoMost)))
 			}
 			return a.demo(cmd.Context(), length)
 		},
@@ -54,6 +56,7 @@ type demo struct {
 	screen     *screen
 	clock      *demoClock
 	src, dst   *influxtest.Server
+	slow       slowness
 	length     time.Duration
 	instrument *instrument
 	link       *link
@@ -89,10 +92,15 @@ func (a *app) demo(ctx context.Context, length time.Duration) error {
 	defer d.screen.close()
 	// A minute ends while one watches: in a quarter of the time.
 	d.clock.offset.Store(-int64((time.Duration(time.Now().UnixNano()%int64(time.Minute)) + min(length/4, 8*time.Second)) % time.Minute))
-	d.src = influxtest.NewServer(influxtest.Options{Now: d.clock.now, Org: "demo", Token: "demo"})
-	defer d.src.Close()
-	d.dst = influxtest.NewServer(influxtest.Options{Now: d.clock.now, Org: "demo", Token: "demo"})
-	defer d.dst.Close()
+	d.slow.Store(int64(length / demoAnswers))
+	for _, server := range []**influxtest.Server{&d.src, &d.dst} {
+		l, err := d.slow.listen()
+		if err != nil {
+			return err
+		}
+		*server = influxtest.NewServer(influxtest.Options{Now: d.clock.now, Org: "demo", Token: "demo", Listener: l})
+		defer (*server).Close()
+	}
 	d.src.CreateBucket(demoBucket, 0, 7*24*time.Hour)
 
 	cfg, err := d.config(a, dir)
@@ -147,7 +155,7 @@ func (d *demo) config(a *app, dir string) (*config.Config, error) {
   station: {url: %q, org: demo, token: demo}
   home: {url: %q, org: demo, token: demo}
 mirrors:
-  - {name: demo, from: "station:%s", to: "home:%[3]s", wait: 1s}
+  - {name: %[3]s, from: "station:%[3]s", to: "home:%[3]s", wait: 1s}
 log_bucket: none
 state_dir: state
 `, d.src.URL, d.dst.URL, demoBucket)
@@ -167,13 +175,14 @@ state_dir: state
 func (d *demo) show(work, early context.Context) error {
 	d.instrument = &instrument{server: d.src, clock: d.clock, screen: d.screen, every: between(300*time.Millisecond, d.length/15, 2500*time.Millisecond)}
 	history := d.instrument.history()
-	d.screen.text("influxmirror demo: two InfluxDB servers in this process, an instrument that writes, and a link that fails.")
-	d.screen.text("Nothing but loopback ports and a temporary directory is used. %s; Ctrl-C ends it early and still proves.", span(d.length))
-	d.screen.text("  source  station  %s  bucket %s  %s of three years", d.src.URL, demoBucket, count(history, "sample"))
+	d.screen.text("influxmirror demo: two InfluxDB servers in this process, an instrument, and a")
+	d.screen.text("slow link that fails. Only loopback ports and a temporary directory are used.")
+	d.screen.text("The instrument writes for %s, then all is proven; Ctrl-C ends the writing.", span(d.length))
+	d.screen.text("  source  station  %s  bucket %s  %s, 3 years", d.src.URL, demoBucket, count(history, "sample"))
 	d.screen.text("  target  home     %s  empty", d.dst.URL)
 	d.screen.text("")
 	d.link = &link{station: d.src, home: d.dst, screen: d.screen,
-		gap: between(200*time.Millisecond, d.length/15, 2*time.Second), outage: between(600*time.Millisecond, d.length/10, 4*time.Second)}
+		gap: between(200*time.Millisecond, d.length/8, 4*time.Second), outage: between(600*time.Millisecond, d.length/10, 4*time.Second)}
 	d.wired = d.wire(d.cfg.Mirrors[0], mode{create: true})
 	defer d.wired.close()
 	d.watcher = &demoWatcher{screen: d.screen, clock: d.clock, link: d.link, history: history, started: time.Now(), length: d.length}
@@ -206,13 +215,13 @@ func (d *demo) run(ctx context.Context) error {
 // prove syncs for the last time, verifies everything and says what it came to.
 func (d *demo) prove(ctx context.Context) error {
 	d.screen.foot()
-	d.screen.say("demo", "the instrument stops after %s, the link is mended", count(d.instrument.samples, "sample"))
+	d.slow.Store(0)
+	d.screen.say("demo", "the instrument stops after %s, the link is mended and fast", count(d.instrument.samples, "sample"))
 	if wait := d.closed(); wait > 0 {
-		d.screen.say("demo", "a minute is proven %s after it ended; the servers' clocks are put forward %s instead of waiting", span(d.wired.Margin()), span(wait))
+		d.screen.say("demo", "a minute is proven %s after it ended: the servers' clocks are put forward %s", span(d.wired.Margin()), span(wait))
 		d.clock.forward(wait)
 	}
-	d.screen.say("mirror", "looks everywhere once more, as influxmirror sync does")
-	d.watcher.last()
+	d.screen.say("mirror", "looks everywhere once more, as influxmirror sync does:")
 	bounded, cancel := context.WithTimeout(ctx, demoSync)
 	defer cancel()
 	last, err := d.wired.syncOne(bounded)
@@ -291,7 +300,7 @@ func (d *demo) conclude(v engine.Verdict, word string, code int, why error) erro
 		own := *d.screen.app
 		own.out = d.screen.result
 		report.app = &own
-		report.showVerdict(v, word, code, "demo")
+		report.showVerdict(v, word, code, demoBucket)
 		if code == exitDifferent {
 			report.showDifferences(v)
 		}
@@ -303,9 +312,11 @@ func (d *demo) conclude(v engine.Verdict, word string, code int, why error) erro
 		return ended(code)
 	}
 	d.screen.text("")
-	d.screen.text("%s of trouble on the link (%s), %s; the two servers hold the same %s, compared in their memory too.",
-		count(d.link.met(), "case"), d.link.kinds(), d.instrument.kinds(), count(v.Union, "sample"))
-	d.screen.text("Next, with servers of your own: name them in an influxmirror.yaml (the README has one), look at what would be done with influxmirror plan, which writes nothing, and start influxmirror run.")
+	d.screen.text("The link failed %s:\n%s.", count(d.link.met(), "time"), d.link.kinds())
+	d.screen.text("Written meanwhile: %s, %s.", count(d.instrument.samples, "sample"), d.instrument.kinds())
+	d.screen.text("Both servers hold the same %s, compared in their memory as well.", count(v.Union, "sample"))
+	d.screen.text("Next: name two servers of your own in an influxmirror.yaml (see the README); then")
+	d.screen.text("influxmirror plan says what would be done, and influxmirror run does it.")
 	return nil
 }
 

@@ -146,38 +146,38 @@ func (i *instrument) act() {
 	kind, text := isLate, ""
 	switch i.acts % 8 {
 	case 0:
-		w := 2 + round
+		w := 2 + round%20
 		kind, text = isOverwritten, fmt.Sprintf("overwrites a number of %s: it was calibrated anew", ago(i.past(w, 7), now))
 		i.point(1, i.past(w, 7), "cryostat,stage=mxc temperature=%g", 0.0456+float64(round))
 	case 1:
-		text = "3 late points of 20 minutes ago: a logger was off line"
+		text = fmt.Sprintf("3 late points of %s: a logger was off line", ago(i.recent(60), now))
 		for n := range 3 {
-			i.cryostat(i.recent(60+n).Add(time.Duration(3+round)*time.Second), "still", n)
+			i.cryostat(i.recent(60+n).Add(3*time.Second+time.Duration(round)), "still", n)
 		}
 	case 2:
 		at := now.AddDate(0, 0, 100+7*round)
 		kind, text = isFuture, fmt.Sprintf("a point of %s, %s ahead: a clock is wrong", at.UTC().Format(time.DateOnly), span(at.Sub(now)))
 		i.dewar(at, round)
 	case 3:
-		w := 60 + round
+		w := 60 + round%35
 		kind, text = isOverwritten, fmt.Sprintf("overwrites a string of %s: a note is corrected", ago(i.past(w, 24), now))
 		i.note(i.past(w, 24), fmt.Sprintf("warming, not cooling (%d)", round))
 	case 4:
-		w := 100 + round
+		w := 100 + round%50
 		text = fmt.Sprintf("20 late points of %s: a forgotten file is read in", ago(i.past(w, 30), now))
 		for n := range 20 {
-			i.pump(i.past(w, 30).Add(time.Duration(n+1)*time.Minute), n)
+			i.pump(i.past(w, 30).Add(time.Duration(n+1)*time.Minute+time.Duration(round)), n)
 		}
 	case 5:
-		w := 30 + round
+		w := 30 + round%25
 		kind, text = isOverwritten, fmt.Sprintf("overwrites a boolean of %s: the pump was not on", ago(i.past(w, 8), now))
-		i.point(1, i.past(w, 8), "pump,name=turbo on=%t", (4+w)%11 == 0)
+		i.point(1, i.past(w, 8), "pump,name=turbo on=%t", ((4+w)%11 == 0) == (round/25%2 == 0))
 	case 6:
-		kind, text = isOverwritten, "overwrites an integer of 15 minutes ago"
+		kind, text = isOverwritten, fmt.Sprintf("overwrites an integer of %s", ago(i.recent(90), now))
 		i.point(1, i.recent(90), "pump,name=turbo speed=%di", 900+round)
 	case 7:
 		at := now.Add(time.Duration(26+round) * time.Hour)
-		kind, text = isFuture, fmt.Sprintf("a plan for tomorrow, a string of %s ahead", span(at.Sub(now)))
+		kind, text = isFuture, fmt.Sprintf("a plan: a string of %s ahead", span(at.Sub(now)))
 		i.note(at, fmt.Sprintf("refill the dewar (%d)", round))
 	}
 	i.send()
@@ -188,11 +188,14 @@ func (i *instrument) act() {
 
 // kinds says what was done out of the ordinary.
 func (i *instrument) kinds() string {
-	return fmt.Sprintf("%s late, %s overwritten, %s in the future", num(i.tally[isLate]), num(i.tally[isOverwritten]), num(i.tally[isFuture]))
+	return fmt.Sprintf("of them %s late, %s overwritten, %s in the future", num(i.tally[isLate]), num(i.tally[isOverwritten]), num(i.tally[isFuture]))
 }
 
 // ago says how long ago something was, for people.
 func ago(t, now time.Time) string {
+	if d := now.Sub(t); d < 3*time.Hour {
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	}
 	days := int(now.Sub(t).Hours() / 24)
 	if days < 60 {
 		return fmt.Sprintf("%d days ago", days)

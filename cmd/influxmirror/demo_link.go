@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"influxmirror/influxtest"
@@ -19,11 +22,41 @@ type link struct {
 	outage        time.Duration // how long an end is away
 
 	mu    sync.Mutex // guards what follows
-	tried int      // failures begun
-	hits  int      // failures that broke a request
-	names []string // of those
-	down  string // what is away now
+	tried int        // failures begun
+	hits  int        // failures that broke a request
+	names []string   // of those
+	down  string     // what is away now
 	since time.Time
+	cut   bool // and the mirror was not heard of since
+}
+
+// slowness holds back everything that comes over the link.
+type slowness struct{ atomic.Int64 }
+
+// listen opens a loopback port whose answers are slow.
+func (s *slowness) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return slowListener{l, s}, err
+}
+
+type slowListener struct {
+	net.Listener
+	slow *slowness
+}
+
+func (l slowListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return slowConn{c, l.slow}, err
+}
+
+type slowConn struct {
+	net.Conn
+	slow *slowness
+}
+
+func (c slowConn) Write(p []byte) (int, error) {
+	time.Sleep(time.Duration(c.slow.Load()))
+	return c.Conn.Write(p)
 }
 
 // failure is one way for the link to fail.
@@ -40,9 +73,14 @@ func station(l *link) []*influxtest.Server { return []*influxtest.Server{l.stati
 func home(l *link) []*influxtest.Server    { return []*influxtest.Server{l.home} }
 func ends(l *link) []*influxtest.Server    { return []*influxtest.Server{l.station, l.home} }
 
+// forSamples matches requests for samples, not those that only count.
+func forSamples(r *http.Request) bool {
+	return influxtest.Queries(r) && strings.Contains(r.Form.Get("q"), "EXPLAIN SELECT *::field")
+}
+
 // failures in the order they happen, for ever.
 var failures = []failure{
-	{name: "answer cut", side: station, match: influxtest.Queries, fault: influxtest.CutAfter(20), once: "broke in the middle of an answer from station"},
+	{name: "answer cut", side: station, match: forSamples, fault: influxtest.CutAfter(200), once: "broke in the middle of an answer from station"},
 	{name: "write without an answer", side: home, match: influxtest.Writes, fault: influxtest.ResetAfterApply(), once: "broke after home stored a write and before it could say so"},
 	{name: "source unreachable", side: station, fault: influxtest.Refuse(), away: "DOWN: station cannot be reached"},
 	{name: "target busy", side: home, fault: influxtest.Status(http.StatusServiceUnavailable, time.Second, "overloaded"), away: "DOWN: home answers 503, too busy"},
@@ -51,7 +89,7 @@ var failures = []failure{
 
 // run lets the link fail again and again until ctx ends, and leaves it mended.
 func (l *link) run(ctx context.Context) {
-	for n := 0; pause(ctx, l.gap); n++ {
+	for n, gap := 0, l.gap/3; pause(ctx, gap); n, gap = n+1, l.gap {
 		l.fail(ctx, failures[n%len(failures)])
 		for _, s := range ends(l) {
 			s.ForgetRequests() // they are kept in memory
@@ -124,13 +162,11 @@ func (l *link) begun() int {
 func (l *link) count(name string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n > 0 {
-		l.hits++
-		for _, have := range l.names {
-			if have == name {
-				return
-			}
-		}
+	if n == 0 {
+		return
+	}
+	l.hits++
+	if !slices.Contains(l.names, name) {
 		l.names = append(l.names, name)
 	}
 }
@@ -138,7 +174,18 @@ func (l *link) count(name string, n int) {
 func (l *link) set(away string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down, l.since = away, time.Now()
+	l.down, l.since, l.cut = away, time.Now(), away != "" || l.cut
+}
+
+// back reports once how long the link was up again when the mirror was first heard of.
+func (l *link) back() (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down != "" || !l.cut {
+		return 0, false
+	}
+	l.cut = false
+	return time.Since(l.since), true
 }
 
 // state says whether the link is up.

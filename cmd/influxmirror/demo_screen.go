@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -52,7 +51,7 @@ func newScreen(a *app, broken func()) *screen {
 }
 
 // colour of who speaks.
-var colour = map[string]string{"instrument": "36", "link": "31", "mirror": "32", "demo": "1"}
+var colour = map[string]string{"instrument": "36", "link": "31", "mirror": "32", "demo": "1", "log": "2"}
 
 // say tells what somebody did.
 func (s *screen) say(who, format string, args ...any) {
@@ -60,7 +59,33 @@ func (s *screen) say(who, format string, args ...any) {
 	if s.colours {
 		name = "\x1b[" + colour[who] + "m" + name + "\x1b[0m"
 	}
-	s.text("%5.1f s  %s  %s", time.Since(s.started).Seconds(), name, fmt.Sprintf(format, args...))
+	told := fmt.Sprintf(format, args...)
+	if s.tty {
+		told = wrap(told, s.width()-indent-1, strings.Repeat(" ", indent))
+	}
+	s.text("%5.1f s  %s  %s", time.Since(s.started).Seconds(), name, told)
+}
+
+// indent is the width of what stands before what is told.
+const indent = 21
+
+// wrap breaks a text between words into lines of at most width, and begins the lines after the first with margin.
+func wrap(text string, width int, margin string) string {
+	var b strings.Builder
+	for {
+		r := []rune(text)
+		if width < 20 || len(r) <= width {
+			b.WriteString(text)
+			return b.String()
+		}
+		head := string(r[:width+1])
+		at := strings.LastIndexByte(head, ' ')
+		if at <= 0 {
+			at = len(string(r[:width]))
+		}
+		b.WriteString(strings.TrimRight(text[:at], " ") + "\n" + margin)
+		text = strings.TrimLeft(text[at:], " ")
+	}
 }
 
 // text writes a line.
@@ -73,11 +98,11 @@ func (s *screen) text(format string, args ...any) {
 	s.put(fmt.Sprintf(format, args...) + "\n")
 }
 
-// Write takes what others write to stderr, such as the log, in whole lines.
+// Write takes what others write to stderr: the log, as run has it.
 func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(string(bytes.TrimRight(p, "\n")) + "\n")
+	for line := range strings.Lines(string(p)) {
+		s.say("log", "%s", strings.TrimPrefix(strings.TrimSpace(line), "influxmirror: "))
+	}
 	return len(p), nil
 }
 

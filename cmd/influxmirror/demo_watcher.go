@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
 
 	"influxmirror/internal/engine"
+	"influxmirror/internal/mirror"
 	"influxmirror/internal/plan"
 )
 
@@ -45,7 +48,12 @@ func (w *demoWatcher) observe(e engine.Event) {
 	switch e.Kind {
 	case "retry":
 		w.retry(e.Err)
+	case "probe":
+		w.back()
 	case "transfer":
+		if e.Err == nil {
+			w.back()
+		}
 		w.written += e.Written
 		if e.Err != nil {
 			w.screen.say("mirror", "leaves a window for the next pass: %v", e.Err)
@@ -57,32 +65,60 @@ func (w *demoWatcher) observe(e engine.Event) {
 	}
 }
 
+// back says when the link is found in order again.
+func (w *demoWatcher) back() {
+	if d, ok := w.link.back(); ok {
+		w.screen.say("mirror", "carries on %.1f s after the link was back", d.Seconds())
+	}
+}
+
 // retry says the first of what the same trouble breaks.
 func (w *demoWatcher) retry(err error) {
 	if n := w.link.begun(); n != w.troubled {
 		w.troubled = n
-		w.screen.say("mirror", "retry    %v; tries again, and compares both sides first", err)
+		w.screen.say("mirror", "retry    %s", trouble(err))
 	}
+}
+
+// trouble says what an error is and what comes of it.
+func trouble(err error) string {
+	e := (*mirror.Error)(nil)
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	text := fmt.Sprintf("%s: ", e.Side)
+	if e.Status != 0 {
+		text += fmt.Sprintf("HTTP %d: ", e.Status)
+	}
+	if errors.Is(e.Err, io.EOF) {
+		text += "no answer"
+	} else {
+		text += e.Err.Error()
+	}
+	if e.Kind == mirror.Unknown {
+		return text + "; stored or not? both sides are read to find out"
+	}
+	return text + "; nothing of it counts, it is asked again"
 }
 
 func (w *demoWatcher) transfer(e engine.Event) {
 	t := e.Transfer
-	place := fmt.Sprintf("%s %s", clean(t.Chunk.Measurement), minutes(t.Chunk.Window))
+	found := func(why string) {
+		at := t.Chunk.Window
+		w.screen.say("mirror", "%-8s %s %s, %s: %s, %s written", t.Reason, clean(t.Chunk.Measurement),
+			time.Unix(0, at.Start).UTC().Format("2006-01-02T15:04Z"), span(time.Duration(at.Width())), why, count(e.Written, "line"))
+	}
 	switch t.Reason {
 	case plan.Tail:
 		w.closed[0]++
 		w.closed[1] += e.Samples
 	case plan.Late:
-		w.screen.say("mirror", "late     %s: more than was proven; %s read, %s written", place, count(e.Samples, "sample"), count(e.Written, "line"))
+		found("not as many as proven")
 	case plan.Future:
-		w.screen.say("mirror", "future   %s: ahead of the clock; %s read, %s written", place, count(e.Samples, "sample"), count(e.Written, "line"))
-	case plan.Changed:
+		found("ahead of the clock")
+	case plan.Changed, plan.TargetChanged:
 		if e.Written > 0 { // what shares a shard with it is read again, too
-			w.screen.say("mirror", "changed  %s: written to since it was proven; %s read again, %s differed", place, count(e.Samples, "sample"), count(e.Written, "line"))
-		}
-	case plan.TargetChanged:
-		if e.Written > 0 {
-			w.screen.say("mirror", "target-changed  %s: %s written again", place, count(e.Written, "line"))
+			found("read again")
 		}
 	}
 }
@@ -105,7 +141,7 @@ func (w *demoWatcher) pass(e engine.Event) {
 // tailed says which part of the tail was proven; the caller holds mu.
 func (w *demoWatcher) tailed() {
 	if w.closed[0] > 0 {
-		w.screen.say("mirror", "tail     minutes that ended are read back and proven: %s in %s", count(w.closed[1], "sample"), count(w.closed[0], "window"))
+		w.screen.say("mirror", "tail     the minutes that ended: %s read back and proven", count(w.closed[1], "sample"))
 		w.closed = [2]uint64{}
 	}
 }
@@ -121,13 +157,6 @@ func (w *demoWatcher) lines() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.written
-}
-
-// last says that the mirror is about to be brought up to date.
-func (w *demoWatcher) last() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ending = true
 }
 
 // run shows how far the mirror is until ctx ends.
@@ -168,7 +197,7 @@ func (w *demoWatcher) lost() string {
 	}
 	s := span(w.clock.since(w.copiedTo)) + " of new data"
 	if w.report.Left > 0 && w.report.LeftSamples > 0 {
-		s += fmt.Sprintf(" + %s in %s", count(w.report.LeftSamples, "sample"), count(w.report.Left, "window"))
+		s += fmt.Sprintf(" + %s in %s", count(w.report.LeftSamples, "old sample"), count(w.report.Left, "window"))
 	}
 	return s
 }
