@@ -251,7 +251,7 @@ func (c *Client) classify(ctx context.Context, r *request, err error) error {
 
 // refusal says what a status other than 2xx means.
 func (c *Client) refusal(r *request, resp *http.Response, a *answer) error {
-	text := message(a.body)
+	text, ours := message(a.body)
 	if resp.StatusCode/100 == 3 {
 		to := "elsewhere"
 		if l, err := url.Parse(resp.Header.Get("Location")); err == nil && l.Host != "" {
@@ -274,7 +274,10 @@ func (c *Client) refusal(r *request, resp *http.Response, a *answer) error {
 	case 413:
 		e.Kind = mirror.TooLarge
 	case 400, 422:
-		e.Kind = mirror.Rejected
+		// Only the server itself can refuse a line for good; what a proxy says is no answer to it.
+		if e.Kind = mirror.Foreign; ours {
+			e.Kind = mirror.Rejected
+		}
 	default:
 		if r.write {
 			e.Kind = mirror.Unknown

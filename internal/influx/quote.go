@@ -20,25 +20,25 @@ var (
 )
 
 // message takes the server's words out of an error's body: JSON of 1.x or 2.x, or the beginning of whatever it is, made printable.
-func message(body io.Reader) string {
+func message(body io.Reader) (text string, ours bool) {
 	b, _ := io.ReadAll(io.LimitReader(body, 64<<10))
 	var e struct {
 		Message string `json:"message"`
 		Error   string `json:"error"`
 	}
-	text := strings.TrimSpace(string(b))
+	text = strings.TrimSpace(string(b))
 	if json.Unmarshal(b, &e) == nil && e.Message+e.Error != "" {
-		text = e.Message
+		text, ours = e.Message, true
 		if text == "" {
 			text = e.Error
 		}
 	} else if strings.HasPrefix(text, "<") {
-		return "not an InfluxDB answer (HTML)"
+		return "not an InfluxDB answer (HTML)", false
 	}
 	if text == "" {
-		return "no reason given"
+		return "no reason given", ours
 	}
-	return printable(text, 400)
+	return printable(text, 400), ours
 }
 
 // printable makes a peer's text safe for a terminal and cuts it to n bytes.
