@@ -2,7 +2,12 @@ package e2e
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,5 +138,65 @@ func TestNoRights(t *testing.T) {
 		if len(s.recorded()) > 0 {
 			t.Errorf("%s: a proof without rights", c.name)
 		}
+	}
+}
+
+// A proxy that answers in the server's place refuses no sample for good.
+func TestForeignAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, path string
+		status     int
+		kind, body string
+	}{
+		{"bad request", "/api/v2/write", 400, "text/html", "<html><title>400 Bad Request</title></html>"},
+		{"unprocessable", "/api/v2/write", 422, "text/plain", "no"},
+		{"portal", "/api/v2/write", 200, "text/html", "<html>Welcome</html>"},
+		{"created", "/api/v2/write", 201, "application/json", `{"dropped":1}`},
+		{"no content from elsewhere", "/query", 204, "", ""},
+		{"empty", "/query", 200, "application/x-msgpack", ""},
+		{"bad gateway", "/query", 502, "text/html", "<html>502</html>"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, buckets{})
+			load(s.src, s.bucket, []string{point("m", nil, []string{"v", "7i"}, 1)})
+			to, err := url.Parse(s.dst.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pass := httputil.NewSingleHostReverseProxy(to)
+			var foreign atomic.Int64
+			var good atomic.Bool
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != c.path || good.Load() {
+					pass.ServeHTTP(w, r)
+					return
+				}
+				foreign.Add(1)
+				if c.kind != "" {
+					w.Header().Set("Content-Type", c.kind)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer front.Close()
+			s.dstURL = front.URL
+			s.start()
+			r, err := s.mirror.Pass(t.Context(), engine.Goal{Insist: true})
+			if err == nil && r.Complete() {
+				t.Errorf("taken for an answer: %+v", r)
+			}
+			if foreign.Load() == 0 {
+				t.Fatal("the proxy never answered")
+			}
+			if list := s.recorded(); len(list) > 0 {
+				t.Errorf("proofs: %v", list)
+			}
+			good.Store(true)
+			s.until(time.Minute, nil)
+			s.identical(always)
+			s.verdict("IDENTICAL")
+		})
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,5 +245,3 @@ func written(t testing.TB, s *servers.Server, id string) (n int64) {
 	}
 	return n
 }
-
-var unique atomic.Int64

@@ -134,9 +134,6 @@ func TestProcessKilled(t *testing.T) {
 		if try == 2*kills {
 			t.Fatalf("only %d kills in %d runs", killed, try)
 		}
-		if try > 0 && proven > 0 && try%3 == 0 {
-			deeper(s, 2000, fmt.Sprint("deep ", try), "broad") // it never runs out of work
-		}
 		cmd := s.command("sync")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -150,8 +147,8 @@ func TestProcessKilled(t *testing.T) {
 			if err != nil {
 				t.Fatalf("run %d: %v\n%s", try, err, out.String())
 			}
-			deeper(s, 2000, fmt.Sprint("more ", try), "broad")
-		case <-time.After(time.Duration(20+rnd.IntN(700)) * time.Millisecond):
+			deeper(s, 10_000, fmt.Sprint("deep ", try), fmt.Sprint("broad ", try)) // it never runs out of work
+		case <-time.After(time.Duration(50+rnd.IntN(2500)) * time.Millisecond):
 			if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Fatal(err)
 			}
