@@ -46,7 +46,7 @@ func (a *app) demoCommand() *cobra.Command {
 			return a.demo(cmd.Context(), length)
 		},
 	}
-	cmd.Flags().DurationVar(&length, "for", 30*time.Second, "how `long` the instrument writes")
+	cmd.Flags().DurationVar(&length, "for", 30*time.Second, "how long the instrument writes, a `duration`")
 	return cmd
 }
 
