@@ -186,3 +186,17 @@ func (s *site) actionLogs() map[string]*actionLog {
 	}
 	return out
 }
+
+// startActionLogs runs the log buckets of a command that ends; stop writes what is left and returns soon.
+func (s *site) startActionLogs(ctx context.Context) (logs map[string]*actionLog, stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	logs = s.actionLogs()
+	var writers sync.WaitGroup
+	for _, l := range logs {
+		writers.Go(func() { l.run(ctx) })
+	}
+	return logs, func() {
+		cancel()
+		writers.Wait()
+	}
+}

@@ -75,10 +75,19 @@ type synced struct {
 func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool) error {
 	code := exitOK
 	var all []synced
+	logs, stop := s.startActionLogs(ctx)
+	defer stop()
 	for _, m := range chosen {
 		w := s.wire(m, mode{create: true})
 		p := s.progress(w)
+		actions := logs[m.Log.String()]
+		actions.add(levelInfo, "Starting mirror of bucket: %s", m.From.Bucket)
 		r, failed := w.syncOne(ctx)
+		if failed != nil && ctx.Err() == nil {
+			actions.add(levelError, "%v", failed)
+		} else if failed == nil {
+			actions.add(levelInfo, "Finished mirroring %d data points in the bucket: %s", r.Written, m.From.Bucket)
+		}
 		p.end()
 		w.close()
 		r.Exit = codeOf(failed)
