@@ -178,7 +178,7 @@ func TestLinkStall(t *testing.T) {
 func TestServersKilled(t *testing.T) {
 	t.Parallel()
 	s := sceneOn(t, servers.Start(t, servers.V2), servers.Start(t, servers.V2), buckets{})
-	deep(s, 30_000)
+	deep(s, 12_000)
 	load(s.src, s.bucket, []string{point("axis", nil, []string{"v", "1i"}, axisStart), point("axis", nil, []string{"v", "2i"}, axisStop)})
 	src, dst := s.between()
 	for _, p := range []*proxy.Proxy{src, dst} {
@@ -189,7 +189,7 @@ func TestServersKilled(t *testing.T) {
 	victims := []*servers.Server{s.dst, s.src, s.dst, s.src, s.dst, s.dst}
 	killed := 0
 	for i, v := range victims {
-		deeper(s, 5000, fmt.Sprint("deep ", i), fmt.Sprint("broad ", i)) // there is always something to copy
+		deeper(s, 2000, fmt.Sprint("deep ", i), fmt.Sprint("broad ", i)) // there is always something to copy
 		// One Pass runs while its server dies.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		var r engine.Report

@@ -124,9 +124,10 @@ func TestProcess(t *testing.T) {
 func TestProcessKilled(t *testing.T) {
 	t.Parallel()
 	s := sceneOfProcess(t)
-	deep(s, 40_000)
-	_, dst := s.between()
-	dst.SetLink(proxy.Link{Latency: 5 * time.Millisecond, Rate: 1_500_000}) // so that there is something to interrupt
+	deep(s, 20_000)
+	_, link := s.between()
+	dst := counted{link}
+	dst.SetLink(proxy.Link{Latency: 5 * time.Millisecond, Rate: 800_000}) // so that there is something to interrupt
 	rnd := rand.New(rand.NewPCG(5, 6))
 	const kills = 20
 	killed, mid, proven := 0, 0, 0
@@ -142,13 +143,18 @@ func TestProcessKilled(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
+		// Half of the kills come at a time, the others when so many bytes went to the target: on a busy machine as well.
+		moment := time.After(time.Duration(50+rnd.IntN(1500)) * time.Millisecond)
+		if try%2 == 1 {
+			moment = dst.passes(t, 50_000+rnd.Int64N(400_000))
+		}
 		select {
 		case err := <-ended:
 			if err != nil {
 				t.Fatalf("run %d: %v\n%s", try, err, out.String())
 			}
-			deeper(s, 10_000, fmt.Sprint("deep ", try), fmt.Sprint("broad ", try)) // it never runs out of work
-		case <-time.After(time.Duration(50+rnd.IntN(2500)) * time.Millisecond):
+			deeper(s, 4000, fmt.Sprint("deep ", try), fmt.Sprint("broad ", try)) // it never runs out of work
+		case <-moment:
 			if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Fatal(err)
 			}
@@ -175,6 +181,22 @@ func TestProcessKilled(t *testing.T) {
 	s.identical(always)
 	s.proofs(100)
 	t.Log(s.run(0, "verify", "--full"))
+}
+
+type counted struct{ *proxy.Proxy }
+
+// passes closes the channel once n more bytes went up, or after half a minute.
+func (c counted) passes(t *testing.T, n int64) <-chan time.Time {
+	out := make(chan time.Time)
+	n += c.Bytes(proxy.Up)
+	end := time.Now().Add(30 * time.Second)
+	go func() {
+		defer close(out)
+		for c.Bytes(proxy.Up) < n && time.Now().Before(end) && t.Context().Err() == nil {
+			pause(5 * time.Millisecond)
+		}
+	}()
+	return out
 }
 
 func hasLedger(s *scene) bool {
