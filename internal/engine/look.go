@@ -339,7 +339,7 @@ func (m *Mirror) fine(ctx context.Context, e ends, sc scope, group mirror.Window
 	minutes := map[mirror.Window][]string{}
 	for _, name := range names {
 		for _, c := range cells[name] {
-			if c.Window.Overlaps(open) || partly(byName[name].Group.Proofs, c) {
+			if c.Window.Overlaps(open) || c.Window.Contains(p.Floor()) || partly(byName[name].Group.Proofs, c) {
 				minutes[c.Window] = append(minutes[c.Window], name)
 			}
 		}

@@ -128,14 +128,14 @@ func keyOf(t plan.Transfer) key { return key{t.Chunk.Measurement, t.Group.Start}
 func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	started := time.Now()
 	var e ends
-	err := m.again(ctx, func() (err error) { e, err = m.probe(ctx); return err })
+	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { e, err = m.probe(ctx); return err })
 	if err != nil {
 		return Report{}, err
 	}
 	m.observe(Event{Kind: "probe"})
 	var work []plan.Transfer
 	var sc scope
-	if err := m.again(ctx, func() (err error) { work, sc, err = m.plan(ctx, e, g); return err }); err != nil {
+	if err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { work, sc, err = m.plan(ctx, e, g); return err }); err != nil {
 		return Report{}, err
 	}
 	r := m.report(e, work)
@@ -196,27 +196,32 @@ type tried struct {
 // work carries out Transfers: the tail one by one, then history in two lanes.
 // It returns what was not finished, open Cells among it.
 func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, work []plan.Transfer, r *Report) (left []tried, failed error) {
-	var mu sync.Mutex // guards r, next, failed, state
+	var mu sync.Mutex // guards r, next, failed, left
 	next := 0
-	const untouched, touched, finished = 0, 1, 2
-	state := make([]int, len(work))
 	defer func() {
-		for i, t := range work {
-			if state[i] != finished {
-				left = append(left, tried{t, state[i] == touched})
-			}
+		for _, t := range work[next:] {
+			left = append(left, tried{t, false})
 		}
 	}()
-	run := func(i int) error {
-		t := work[i]
-		o, err := m.persist(ctx, e, t)
+	var until time.Time
+	if g.Slice > 0 {
+		until = started.Add(g.Slice)
+	}
+	run := func(t plan.Transfer) error {
+		end := until
+		if t.Live() {
+			end = time.Time{}
+		}
+		o, rest, err := m.persist(ctx, e, t, end)
 		mu.Lock()
 		defer mu.Unlock()
 		r.Samples += o.Samples
 		r.Written += o.Written
-		state[i] = touched
 		if o.Written > 0 {
 			m.wrote[t.Group] = append(m.wrote[t.Group], t.Chunk.Measurement)
+		}
+		for _, part := range rest {
+			left = append(left, tried{part, err != nil})
 		}
 		switch {
 		case err != nil && stops(err):
@@ -224,39 +229,48 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 		case err != nil:
 			r.Errors = append(r.Errors, err.Error())
 			m.log.Warn("transfer given up until the next pass", "window", t.Chunk.Window, "measurement", t.Chunk.Measurement, "err", err)
+		case len(rest) > 0:
 		case o.Live:
 			r.Live++
+			left = append(left, tried{t, true})
 		default:
 			r.Done++
 			r.Left--
 			r.LeftSamples -= t.Samples
 			m.explain(t)
-			if t.Prove {
-				state[i] = finished
-			} else {
+			if !t.Prove { // it is proven when its Cell closes
 				m.copied[t.Chunk.Measurement] = o.Date
+				left = append(left, tried{t, true})
 			}
 		}
 		m.observe(Event{Kind: "transfer", Transfer: t, Samples: o.Samples, Written: o.Written, Left: r.Left, Err: err})
 		return nil
 	}
-	lane := func(end, workers int, slice time.Duration, gate func() (func(), error)) {
+	live := 0
+	for live < len(work) && work[live].Live() {
+		live++
+	}
+	lane := func(end, workers int, gate func() (func(), error)) {
 		var wg sync.WaitGroup
 		for range workers {
 			wg.Go(func() {
 				for {
 					mu.Lock()
-					if failed != nil || next >= end || ctx.Err() != nil || (slice > 0 && time.Since(started) > slice) {
+					if failed != nil || next >= end || ctx.Err() != nil || next >= live && over(until, 0) {
 						mu.Unlock()
 						return
 					}
-					i := next
+					t := work[next]
 					next++
 					mu.Unlock()
 					leave, err := gate()
 					if err == nil {
-						err = run(i)
+						err = run(t)
 						leave()
+					} else {
+						mu.Lock()
+						left = append(left, tried{t, false})
+						mu.Unlock()
 					}
 					if err != nil {
 						mu.Lock()
@@ -269,12 +283,8 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 		}
 		wg.Wait()
 	}
-	live := 0
-	for live < len(work) && work[live].Live() {
-		live++
-	}
-	lane(live, tailLanes, 0, func() (func(), error) { return func() {}, nil })
-	lane(len(work), lanes, g.Slice, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
+	lane(live, tailLanes, func() (func(), error) { return func() {}, nil })
+	lane(len(work), lanes, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
 	if failed == nil {
 		failed = ctx.Err()
 	}
@@ -295,37 +305,45 @@ func stops(err error) bool {
 
 // persist tries a Transfer until it is done, waiting longer and asking for less each time. After the first failure the target
 // may hold a part of it: from then on both sides are compared, and only what differs is sent.
-func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
-	var total outcome
-	parts := m.fit(t)
-	for len(parts) > 0 {
+// It returns the parts that are still to be done: when until has come, history makes room for the tail.
+func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer, until time.Time) (total outcome, rest []plan.Transfer, err error) {
+	rest = m.fit(t)
+	for len(rest) > 0 {
+		if over(until, 0) {
+			return total, rest, nil
+		}
 		first := true
-		err := m.again(ctx, func() error {
+		err := m.again(ctx, until, t, func() error {
 			if !first {
-				m.limit.Store(max(minChunk, min(m.limit.Load(), int64(parts[0].Samples))/2))
-				parts = append(halves(parts[0]), parts[1:]...)
+				m.limit.Store(max(minChunk, min(m.limit.Load(), int64(rest[0].Samples))/2))
+				rest = append(halves(rest[0]), rest[1:]...)
 			}
 			first = false
 			start := time.Now()
-			o, err := m.transfer(ctx, e, parts[0])
+			o, err := m.transfer(ctx, e, rest[0])
 			total.add(o)
-			if err != nil {
-				m.observe(Event{Kind: "retry", Transfer: t, Err: err})
-				return err
+			if err == nil {
+				m.pace(rest[0], time.Since(start))
 			}
-			m.pace(parts[0], time.Since(start))
-			return nil
+			return err
 		})
 		if err != nil {
-			return total, err
+			rest[0].Compare = rest[0].Prove // the target may hold a part of it
+			return total, rest, err
 		}
-		parts = parts[1:]
+		rest = rest[1:]
 	}
-	return total, nil
+	return total, nil, nil
 }
 
-// again repeats fn after errors that time can mend, with growing pauses.
-func (m *Mirror) again(ctx context.Context, fn func() error) error {
+// over reports whether until will have come when wait is over; the zero time never comes.
+func over(until time.Time, wait time.Duration) bool {
+	return !until.IsZero() && !time.Now().Add(wait).Before(until)
+}
+
+// again repeats fn after errors that time can mend, with growing pauses that end before until. Each try that failed is told, with the Transfer if
+// there is one.
+func (m *Mirror) again(ctx context.Context, until time.Time, t plan.Transfer, fn func() error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
 	for try := 1; ; try++ {
@@ -341,6 +359,10 @@ func (m *Mirror) again(ctx context.Context, fn func() error) error {
 			}
 		case mirror.Broken, mirror.Unknown, mirror.Unreachable, mirror.TooLarge:
 		default:
+			return err
+		}
+		m.observe(Event{Kind: "retry", Transfer: t, Err: err})
+		if over(until, wait) {
 			return err
 		}
 		select {

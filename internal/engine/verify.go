@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
@@ -22,7 +23,7 @@ const (
 	BeforeRow  Row = "before since, not asked for"
 	Filtered   Row = "excluded by filter"
 	ExpiredRow Row = "too old for the target's retention"
-	GoneRow    Row = "too old for the source's retention, not copied"
+	GoneRow    Row = "too old at the source, not copied"
 	Kept       Row = "only on the target, kept here"
 	Unwritable Row = "cannot be written in line protocol"
 	RefusedRow Row = "refused by the target"
@@ -302,9 +303,9 @@ func worse(a, b Row) Row {
 // verifyChunk reads both sides again.
 func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
 	var src, dst mirror.Reading
-	err := m.again(ctx, func() (err error) { src, err = m.source.Read(ctx, c, nil); return err })
+	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { src, err = m.source.Read(ctx, c, nil); return err })
 	if err == nil {
-		err = m.again(ctx, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
+		err = m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
 	}
 	if mirror.KindOf(err) == mirror.MultiShard {
 		return m.verifyHalves(ctx, e, v, g, c)
@@ -371,7 +372,7 @@ func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.
 // source's retention may delete the Cell at any moment.
 func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, behind bool) (bool, error) {
 	var src, dst *lines
-	err := m.again(ctx, func() (err error) { src, dst, err = m.both(ctx, c); return err })
+	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { src, dst, err = m.both(ctx, c); return err })
 	if err != nil {
 		return false, err
 	}

@@ -190,10 +190,21 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 	}
 	w := b.window
 	if floor := p.Floor(); w.Start < floor {
-		if w.Stop <= floor || len(b.proofs) > 0 {
+		if w.Stop <= floor {
 			return Transfer{}, false // behind retention: what was proven stays as it is
 		}
 		w.Start = floor
+		if len(b.proofs) > 0 {
+			// What was proven of it counts samples that expire: only what both sides still keep can be compared.
+			source, target = 0, 0
+			for _, c := range b.cells {
+				if c.Window.Start >= floor {
+					source += c.Source
+					target += c.Target
+				}
+			}
+			provenSource, provenTarget = target, target
+		}
 	}
 	t := Transfer{
 		Chunk: mirror.Chunk{Measurement: s.Group.Measurement, Window: w, Width: int64(min(w.Width(), uint64(p.Grid.Width())))},
@@ -207,10 +218,10 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 	switch {
 	case source+target+uint64(len(b.proofs)) == 0:
 		return t, false
-	case s.Reread != "":
-		t.Reason = s.Reread
-	case same && !differ:
+	case same && !differ && s.Reread == "":
 		return t, false
+	case same && s.Reread != "":
+		t.Reason = s.Reread
 	case w.Start >= p.Horizon:
 		t.Reason = Future
 	case len(b.proofs) == 0 && source == 0:
