@@ -10,11 +10,11 @@ import (
 	"influxmirror/internal/plan"
 )
 
-// history writes 60 old weeks of three types, 100 points each, and the last hour.
-func history(s *scene) (now int64) {
+// history writes old weeks of three types, 100 points each, and the last hour.
+func history(s *scene, weeks int) (now int64) {
 	now = time.Now().UnixNano()
 	var points []string
-	for w := range 60 {
+	for w := range weeks {
 		at := monday(now) - int64(w+2)*week
 		for i := range 100 {
 			points = append(points, point("old", []string{"h", strconv.Itoa(i % 4)}, []string{"v", fmt.Sprintf("%d.5", i), "s", text("as it was"), "b", "true"}, at+int64(i)*90*minute))
@@ -31,7 +31,7 @@ func history(s *scene) (now int64) {
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	now := history(s)
+	now := history(s, 60)
 	s.start()
 	s.settled()
 	s.identical(always)
@@ -113,7 +113,7 @@ func TestChanges(t *testing.T) {
 func TestChangesWhileAway(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	now := history(s)
+	now := history(s, 14)
 	s.start()
 	s.settled()
 	s.stop()
@@ -133,7 +133,7 @@ func TestChangesWhileAway(t *testing.T) {
 func TestSwappedValues(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	now := history(s)
+	now := history(s, 14)
 	s.start()
 	s.settled()
 	at := monday(now) - 9*week
@@ -163,7 +163,7 @@ func TestSwappedValues(t *testing.T) {
 func TestForeignTarget(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	now := history(s)
+	now := history(s, 14)
 	s.start()
 	s.settled()
 	at := monday(now) - 11*week
@@ -195,7 +195,7 @@ func TestForeignTarget(t *testing.T) {
 func TestLedgerDeleted(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	history(s)
+	history(s, 14)
 	s.start()
 	first := s.settled()
 	s.forget()

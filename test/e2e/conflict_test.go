@@ -100,6 +100,7 @@ func TestTypeConflict(t *testing.T) {
 // One field has another type on each day of a week that the source cut by day. A target that cuts by week refuses all types but one,
 // says which, and a target that cuts by day holds everything.
 func TestMixedWeek(t *testing.T) {
+	t.Parallel()
 	for _, target := range []time.Duration{24 * time.Hour, 7 * 24 * time.Hour} {
 		t.Run(fmt.Sprint(target), func(t *testing.T) {
 			t.Parallel()

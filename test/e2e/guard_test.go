@@ -106,7 +106,7 @@ func TestSwappedEnds(t *testing.T) {
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, buckets{})
-	history(s)
+	history(s, 14)
 	s.srcToken = s.src.CreateToken([]string{s.srcID}, nil)
 	s.dstToken = s.dst.CreateToken([]string{s.dstID}, []string{s.dstID})
 	s.start()

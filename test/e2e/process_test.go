@@ -94,7 +94,7 @@ func TestProcess(t *testing.T) {
 	s := sceneOfProcess(t)
 	s.srcToken = s.src.CreateToken([]string{s.srcID}, nil)
 	s.dstToken = s.dst.CreateToken([]string{s.dstID}, []string{s.dstID})
-	history(s)
+	history(s, 14)
 	t.Log(s.run(0, "plan"))
 	if _, target := s.contents(always); len(target) > 0 {
 		t.Fatal("plan wrote to the target")
@@ -144,9 +144,9 @@ func TestProcessKilled(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		// Half of the kills come at a time, the others when so many bytes went to the target: on a busy machine as well.
-		moment := time.After(time.Duration(50+rnd.IntN(1500)) * time.Millisecond)
+		moment := time.After(time.Duration(50+rnd.IntN(1000)) * time.Millisecond)
 		if try%2 == 1 {
-			moment = dst.passes(t, 50_000+rnd.Int64N(400_000))
+			moment = dst.passes(t, 50_000+rnd.Int64N(200_000))
 		}
 		select {
 		case err := <-ended:
@@ -208,10 +208,10 @@ func hasLedger(s *scene) bool {
 func TestProcessStopped(t *testing.T) {
 	t.Parallel()
 	s := sceneOfProcess(t)
-	deep(s, 30_000)
 	_, dst := s.between()
 	dst.SetLink(proxy.Link{Latency: 5 * time.Millisecond, Rate: 800_000})
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		deeper(s, 15_000, "deep "+sig.String(), "broad "+sig.String())
 		cmd := s.command("run")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -223,6 +223,9 @@ func TestProcessStopped(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		for dst.Bytes(proxy.Up) < before+200_000 && ctx.Err() == nil {
 			pause(10 * time.Millisecond)
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%v: the service wrote nothing that could be interrupted", sig)
 		}
 		cancel()
 		began := time.Now()

@@ -11,6 +11,7 @@ import (
 // Retention on one side settles, and stays settled while live data comes and Cells expire and close: nothing is sent twice, and nothing
 // is claimed of what one side does not keep.
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	const month = 30 * 24 * time.Hour
 	for _, c := range []struct {
 		name string
