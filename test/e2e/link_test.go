@@ -129,9 +129,9 @@ func TestLinkCut(t *testing.T) {
 func TestLinkNowAndThen(t *testing.T) {
 	t.Parallel()
 	s := sceneOn(t, servers.Start(t, servers.V2), servers.Start(t, servers.V2), buckets{})
-	deep(s, 12_000)
+	deep(s, 24_000)
 	src, _ := s.between()
-	src.SetLink(proxy.Link{Latency: 30 * time.Millisecond, Rate: 100_000, Up: 3 * time.Second, Cycle: 6 * time.Second})
+	src.SetLink(proxy.Link{Latency: 30 * time.Millisecond, Rate: 60_000, Up: 3 * time.Second, Cycle: 6 * time.Second})
 	s.compress = true
 	s.start()
 	began := time.Now()

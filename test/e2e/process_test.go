@@ -225,7 +225,7 @@ func TestProcessStopped(t *testing.T) {
 			pause(10 * time.Millisecond)
 		}
 		if ctx.Err() != nil {
-			t.Errorf("%v: the service wrote nothing that could be interrupted", sig)
+			t.Errorf("%v: the service wrote nothing that could be interrupted (%d bytes):\n%s", sig, dst.Bytes(proxy.Up)-before, out.String())
 		}
 		cancel()
 		began := time.Now()
