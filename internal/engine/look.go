@@ -286,6 +286,7 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 			delete(m.backlog, k)
 			continue
 		}
+		m.looked[k] = c.source
 		s := plan.Slot{Group: mirror.Group{Measurement: k.measurement, Window: w}}
 		if sum.Cells > 0 {
 			g, err := m.ledger.Group(ctx, k.measurement, w)

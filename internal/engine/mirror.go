@@ -46,6 +46,7 @@ type Mirror struct {
 	seen      seen
 	seenKnown bool
 	backlog   map[key]bool               // slots to look at again in the next Pass
+	looked    map[key]uint64             // slots this Pass looked at, with the source's count
 	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared
 	lost      [2]map[string]bool         // shards of source and target that could not be located
 	pending   map[cell][2]sums           // sums that differ and are not explained yet
@@ -83,7 +84,7 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 		s.Gate = NewGate(lanes)
 	}
 	m := &Mirror{Settings: s, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
-		backlog: map[key]bool{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+		backlog: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 	m.limit.Store(maxChunk / 2)
 	return m
 }

@@ -80,6 +80,7 @@ func (m *Mirror) Plan(ctx context.Context) ([]plan.Transfer, Report, error) {
 
 func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, scope, error) {
 	clear(m.pending)
+	clear(m.looked)
 	sc := m.scope(e, g.Insist)
 	if sc.restart {
 		if err := m.recheck(ctx, e); err != nil {
@@ -126,7 +127,6 @@ func keyOf(t plan.Transfer) key { return key{t.Chunk.Measurement, t.Group.Start}
 
 // Pass does one round: probe, survey, plan, transfer, report.
 func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
-	started := time.Now()
 	var e ends
 	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { e, err = m.probe(ctx); return err })
 	if err != nil {
@@ -145,8 +145,8 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 		// Kept now: whatever is found from here on was found after these counters were read.
 		m.seen.Whole = e.src.Date
 	}
-	left, err := m.work(ctx, e, g, started, work, &r)
-	m.sort(left, &r)
+	left, err := m.work(ctx, e, g, work, &r)
+	m.sort(left, &r, e.policy.Floor())
 	if err == nil && !slices.ContainsFunc(left, func(t tried) bool { return t.Reason == plan.Changed }) {
 		for _, w := range sc.reread {
 			m.reread[w.Start] = e.src.Date
@@ -167,9 +167,15 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 
 // sort keeps what was not done for the next Pass: what was never tried, or is not found by counts, as it is, the rest to be looked at again. It also finds
 // the end of the newest unbroken stretch of settled Cells.
-func (m *Mirror) sort(left []tried, r *Report) {
+func (m *Mirror) sort(left []tried, r *Report, floor int64) {
 	m.queue = m.queue[:0:0]
 	clear(m.backlog)
+	for k, source := range m.looked {
+		// What was counted and is not proven yet, open Cells above all, is looked at again though nothing is written any more.
+		if k.start >= floor && m.summary(k).Source != source {
+			m.backlog[k] = true
+		}
+	}
 	slices.SortFunc(left, func(a, b tried) int { return cmp.Compare(b.Chunk.Window.Stop, a.Chunk.Window.Stop) })
 	for _, t := range left {
 		if t.Prove && t.Chunk.Window.Start < r.SettledTo && t.Chunk.Window.Stop >= r.SettledTo {
@@ -195,7 +201,7 @@ type tried struct {
 
 // work carries out Transfers: the tail one by one, then history in two lanes.
 // It returns what was not finished, open Cells among it.
-func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, work []plan.Transfer, r *Report) (left []tried, failed error) {
+func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer, r *Report) (left []tried, failed error) {
 	var mu sync.Mutex // guards r, next, failed, left
 	next := 0
 	defer func() {
@@ -203,10 +209,7 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 			left = append(left, tried{t, false})
 		}
 	}()
-	var until time.Time
-	if g.Slice > 0 {
-		until = started.Add(g.Slice)
-	}
+	var until time.Time // of history: counted from when the tail is done, so that a slow survey leaves it some
 	run := func(t plan.Transfer) error {
 		end := until
 		if t.Live() {
@@ -284,11 +287,14 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, started time.Time, wo
 		wg.Wait()
 	}
 	lane(live, tailLanes, func() (func(), error) { return func() {}, nil })
+	if g.Slice > 0 {
+		until = time.Now().Add(g.Slice)
+	}
 	lane(len(work), lanes, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
 	if failed == nil {
 		failed = ctx.Err()
 	}
-	return nil, failed
+	return left, failed
 }
 
 // stops reports whether err ends the Pass: trying the next Chunk would meet the same.
@@ -434,7 +440,7 @@ func cutAt(t plan.Transfer, at int64) []plan.Transfer {
 // remember keeps what this Pass saw for the next one.
 func (m *Mirror) remember(ctx context.Context, e ends, r Report) error {
 	m.seen.Source = e.src.Counters
-	m.seen.Backlog = r.Left > 0 || r.Live > 0 || len(r.Errors) > 0
+	m.seen.Backlog = len(m.backlog) > 0 || len(m.queue) > 0
 	m.seen.Target = m.ours(context.WithoutCancel(ctx), e.dst.Counters)
 	m.seenKnown = true
 	note := m.seen
