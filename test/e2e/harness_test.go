@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +91,9 @@ type scene struct {
 	pairKey string
 }
 
+// scenes numbers the buckets: a test may run several times on the shared servers.
+var scenes atomic.Int64
+
 type buckets struct{ sourceRetention, targetRetention, group time.Duration }
 
 // newScene makes the buckets on the shared servers, named after the test.
@@ -101,7 +105,7 @@ func newScene(t *testing.T, b buckets) *scene {
 
 func sceneOn(t *testing.T, src, dst *servers.Server, b buckets) *scene {
 	t.Helper()
-	s := &scene{t: t, src: src, dst: dst, bucket: strings.ReplaceAll(t.Name(), "/", " "), dir: t.TempDir(),
+	s := &scene{t: t, src: src, dst: dst, bucket: fmt.Sprintf("%s %d", strings.ReplaceAll(t.Name(), "/", " "), scenes.Add(1)), dir: t.TempDir(),
 		srcURL: src.URL, dstURL: dst.URL, srcToken: src.Token, dstToken: dst.Token, settings: engine.Settings{Name: "m", Wait: 10 * time.Second}}
 	if b.group == 0 {
 		b.group = 7 * 24 * time.Hour

@@ -145,6 +145,40 @@ func TestLinkNowAndThen(t *testing.T) {
 	s.proofs(100)
 }
 
+// A link so slow that looking takes longer than the pause between two Passes starves nobody.
+func TestServiceOnSlowLink(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, buckets{})
+	deep(s, 4000)
+	src, dst := s.between()
+	for _, p := range []*proxy.Proxy{src, dst} {
+		p.SetLink(proxy.Link{Latency: 150 * time.Millisecond})
+	}
+	s.settings.Wait = time.Second
+	s.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	passes, done := 0, false
+	s.mirror.Observe = func(e engine.Event) {
+		if e.Kind != "pass" {
+			return
+		}
+		passes++
+		t.Logf("pass %d: %v done %d left %d %v", passes, e.Report.Reasons, e.Report.Done, e.Report.Left, e.Err)
+		if done = e.Err == nil && e.Report.Complete(); done {
+			cancel()
+		}
+	}
+	if err := s.mirror.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !done {
+		t.Fatalf("not settled after %d passes", passes)
+	}
+	s.identical(always)
+	s.proofs(20)
+}
+
 // A connection that stands still is given up, and nothing of it counts.
 func TestLinkStall(t *testing.T) {
 	t.Parallel()
