@@ -18,6 +18,7 @@ const (
 	maxColumns = 100_000
 	maxName    = 128 << 10 // of a tag, a column, a measurement
 	maxText    = 2 << 20   // of one string value; servers take 1 MiB
+	maxHead    = 16 << 20  // of all tags, or all columns, of one series
 )
 
 var errGrammar = errors.New("answer is not what InfluxDB sends")
@@ -109,7 +110,7 @@ func (d *decoder) results(statements int, head func(*block) error, row func(n ui
 				if err != nil {
 					return err
 				}
-				if id != d.last && id != d.last+1 || id >= statements {
+				if id < 0 || id != d.last && id != d.last+1 || id >= statements {
 					return fmt.Errorf("%w: statement %d after %d", errGrammar, id, d.last)
 				}
 				d.last, d.block.Statement, named = id, id, true
@@ -189,6 +190,7 @@ func (d *decoder) tags() error {
 	if err != nil {
 		return err
 	}
+	size := 0
 	for range n {
 		k, err := d.string(maxName)
 		if err != nil {
@@ -197,6 +199,9 @@ func (d *decoder) tags() error {
 		v, err := d.string(maxName)
 		if err != nil {
 			return err
+		}
+		if size += len(k) + len(v); size > maxHead {
+			return errGrammar
 		}
 		if v != "" { // an empty tag is an absent tag
 			d.block.Tags = append(d.block.Tags, mirror.Tag{Key: k, Value: v})
@@ -214,10 +219,14 @@ func (d *decoder) columns(to []string) ([]string, error) {
 	if err != nil || n > maxColumns {
 		return nil, cmpErr(err, errGrammar)
 	}
+	size := 0
 	for range n {
 		s, err := d.string(maxName)
 		if err != nil {
 			return nil, err
+		}
+		if size += len(s); size > maxHead {
+			return nil, errGrammar
 		}
 		to = append(to, s)
 	}
@@ -228,6 +237,9 @@ func (d *decoder) values(head func(*block) error, row func(n uint32) error) erro
 	n, err := d.r.ReadArrayHeader()
 	if err != nil {
 		return err
+	}
+	if len(d.block.Columns) == 0 {
+		return fmt.Errorf("%w: rows without columns", errGrammar)
 	}
 	if err := head(&d.block); err != nil {
 		return err

@@ -237,12 +237,15 @@ func (c *Client) counters(ctx context.Context, p *mirror.Probe) error {
 		}
 		id, _, _ = strings.Cut(id, `"`)
 		n, err := strconv.ParseFloat(strings.TrimSpace(labels[end+1:]), 64)
-		if err != nil {
+		if err != nil || !(n >= 0 && n < 1<<63) {
 			continue
 		}
 		shards[id] = uint64(n)
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil // not what InfluxDB writes: as if it told nothing
+	case err != nil:
 		return err
 	}
 	if started == "" {

@@ -146,7 +146,31 @@ func (g *Group) Merge(grid Grid, edge int64) {
 		}
 		out = append(out, p)
 	}
+	if len(out) < len(g.Proofs) {
+		g.Exceptions = joined(g.Exceptions)
+	}
 	g.Proofs = out
+}
+
+// joined adds up exceptions that say the same of the same Cell.
+func joined(list []Exception) (out []Exception) {
+	type what struct {
+		Class         Class
+		Window        Window
+		Field, Reason string
+		Type          Type
+	}
+	at := map[what]int{}
+	for _, x := range list {
+		k := what{x.Class, x.Window, x.Field, x.Reason, x.Type}
+		if i, ok := at[k]; ok {
+			out[i].Samples = out[i].Samples.Add(x.Samples)
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, x)
+	}
+	return out
 }
 
 // Summary is what a Group adds up to; it can be had without reading the Group.

@@ -90,15 +90,15 @@ type Counters struct {
 // Known reports whether the server tells them.
 func (c Counters) Known() bool { return c.Started != "" && c.Shards != nil }
 
-// Moved lists the shards of now that differ from those of c, and whether the two can be compared at all: the same
-// start and no shard gone.
+// Moved lists the shards of now that differ from those of c and the shards of c that are gone, and whether the two can be compared at all:
+// only within the same start.
 func (c Counters) Moved(now Counters) (shards []string, comparable bool) {
 	if !c.Known() || !now.Known() || c.Started != now.Started {
 		return nil, false
 	}
 	for id := range c.Shards {
 		if _, ok := now.Shards[id]; !ok {
-			return nil, false
+			shards = append(shards, id)
 		}
 	}
 	for id, n := range now.Shards {

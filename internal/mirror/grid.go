@@ -40,6 +40,12 @@ func NewGrid(duration int64) Grid {
 	for _, w := range []int64{minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 7 * day} {
 		if duration%w == 0 && duration/w <= MaxCells {
 			g.width = w
+			return g
+		}
+	}
+	for n := int64(MaxCells); n > 1; n-- { // odd durations, such as 180 or 365 days
+		if duration%(n*minute) == 0 {
+			g.width = duration / n
 			break
 		}
 	}

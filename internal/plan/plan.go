@@ -137,6 +137,14 @@ func blocks(s Slot) []block {
 	var out []block
 	cells, proofs := s.Cells, s.Group.Proofs
 	for len(cells) > 0 || len(proofs) > 0 {
+		switch { // an empty window would never be passed
+		case len(cells) > 0 && cells[0].Window.Empty():
+			cells = cells[1:]
+			continue
+		case len(proofs) > 0 && proofs[0].Window.Empty():
+			proofs = proofs[1:]
+			continue
+		}
 		var b block
 		switch {
 		case len(proofs) == 0 || len(cells) > 0 && cells[0].Window.Start <= proofs[0].Window.Start:
