@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"influxmirror/internal/mirror"
@@ -32,9 +33,10 @@ type seen struct {
 	Moved          map[string]int64         // shards of the source → source clock when the counter last moved
 	SourceShards   map[string]mirror.Window // where each shard's data lies
 	TargetShards   map[string]mirror.Window
-	Whole          int64 // source clock of the last survey of the whole axis; 0 asks for one
-	Took           int64 // how long it took
-	Backlog        bool  // something was unsettled: a new process has to look everywhere
+	Whole          int64  // source clock of the last survey of the whole axis; 0 asks for one
+	Took           int64  // how long it took
+	Digest         string // of the Settings it was seen under
+	Backlog        bool   // something was unsettled: a new process has to look everywhere
 }
 
 // scope says where a Pass has to look.
@@ -63,7 +65,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	}
 	age := now - m.seen.Whole
 	switch blind := m.seenKnown && !(e.src.Counters.Known() && e.dst.Counters.Known()); {
-	case insist || !m.seenKnown || m.seen.Whole == 0 || age > wholeEvery || age < 0:
+	case insist || !m.seenKnown || m.seen.Whole == 0 || m.seen.Digest != m.digest() || age > wholeEvery || age < 0:
 		s.whole = true
 	case blind:
 		// No counters to go by: the newest groups each time, everything as often as the survey's own cost allows.
@@ -97,16 +99,19 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 			s.whole = s.whole || !m.lost[0][id] || age > wholeBlind
 			continue
 		}
-		s.windows = append(s.windows, w)
 		still, pause := now-at > stillFor, rereadOld
+		due := still
 		if w.Overlaps(live) {
-			still, pause = false, rereadEvery
+			due, pause = false, rereadEvery
 		}
-		if insist || still || now-m.reread[w.Start] > pause {
+		if due = due || insist || now-m.reread[w.Start] > pause; due {
 			s.reread = append(s.reread, w)
 		}
-		if now-at > stillFor {
+		if due && still {
 			s.still = append(s.still, id)
+		}
+		if due || !still {
+			s.windows = append(s.windows, w)
 		}
 	}
 	for _, id := range dst {
@@ -127,6 +132,9 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	s.windows = slices.Compact(s.windows)
 	return s
 }
+
+// digest is of the settings that decide what is mirrored at all.
+func (m *Mirror) digest() string { return fmt.Sprint(m.Since, " ", m.Digest) }
 
 // counted is what the two surveys say of one measurement in one shard group.
 type counted struct {

@@ -24,6 +24,7 @@ type Settings struct {
 	Wants   func(measurement string) bool // replaces Include and Exclude; nil: they hold
 	Scrub   time.Duration                 // the target is read again and compared after this long; 0 never
 	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
+	Digest  string                        // of what is mirrored (filters): a change of it asks for a look at everything
 	Rank    int                           // among the Mirrors of the Gate: smaller goes first
 }
 
@@ -132,11 +133,12 @@ func (m *Mirror) wanted(measurement string) bool {
 type ends struct {
 	src, dst mirror.Probe
 	policy   plan.Policy
+	at       time.Time // when they were probed, on our own clock: only to tell how much time has passed
 }
 
 // probe asks both ends, binds the Mirror to their identities and loads what is remembered of them.
 func (m *Mirror) probe(ctx context.Context) (ends, error) {
-	var e ends
+	e := ends{at: time.Now()}
 	var err error
 	if e.src, err = m.source.Probe(ctx); err != nil {
 		return e, err
@@ -206,15 +208,24 @@ func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
 			old = append(old, s)
 		}
 	}
+	// All of them go first: a group of the old cut may begin where one of the new does.
+	var groups []mirror.Group
 	for _, s := range old {
 		g, err := m.ledger.Group(ctx, s.Measurement, s.Window)
 		if err != nil {
 			return err
 		}
+		groups = append(groups, g)
 		if err := m.ledger.Record(ctx, mirror.Group{Measurement: s.Measurement, Window: s.Window}); err != nil {
 			return err
 		}
 		delete(m.sums, key{s.Measurement, s.Window.Start})
+	}
+	if len(old) > 0 {
+		m.queue = nil // planned for the old groups
+		m.seen.Whole = 0
+	}
+	for _, g := range groups {
 		for _, p := range g.Proofs {
 			w := grid.Group(p.Window.Start)
 			if !w.Covers(p.Window) {
@@ -226,7 +237,7 @@ func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
 					exceptions = append(exceptions, x)
 				}
 			}
-			if err := m.record(ctx, s.Measurement, w, []mirror.Proof{p}, exceptions, mirror.MinTime, grid); err != nil {
+			if err := m.record(ctx, g.Measurement, w, []mirror.Proof{p}, exceptions, mirror.MinTime, grid); err != nil {
 				return err
 			}
 		}
@@ -247,13 +258,20 @@ func (m *Mirror) record(ctx context.Context, measurement string, group mirror.Wi
 	return m.keep(ctx, g)
 }
 
-// forget drops the Proofs that overlap w.
-func (m *Mirror) forget(ctx context.Context, measurement string, group, w mirror.Window) error {
+// forget drops the Proofs that overlap any of the windows.
+func (m *Mirror) forget(ctx context.Context, measurement string, group mirror.Window, windows ...mirror.Window) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g, err := m.ledger.Group(ctx, measurement, group)
-	if err != nil || !g.Drop(w) {
+	if err != nil {
 		return err
+	}
+	dropped := false
+	for _, w := range windows {
+		dropped = g.Drop(w) || dropped
+	}
+	if !dropped {
+		return nil
 	}
 	return m.keep(ctx, g)
 }

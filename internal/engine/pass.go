@@ -143,7 +143,7 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	m.observe(Event{Kind: "plan", Left: len(work)})
 	if sc.whole {
 		// Kept now: whatever is found from here on was found after these counters were read.
-		m.seen.Whole = e.src.Date
+		m.seen.Whole, m.seen.Digest = e.src.Date, m.digest()
 	}
 	left, err := m.work(ctx, e, g, work, &r)
 	m.sort(left, &r, e.policy.Floor())
@@ -318,6 +318,10 @@ func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer, until tim
 		if over(until, 0) {
 			return total, rest, nil
 		}
+		if rest[0].Chunk.Window = e.alive(rest[0].Chunk); rest[0].Chunk.Window.Empty() {
+			rest = rest[1:]
+			continue
+		}
 		first := true
 		err := m.again(ctx, until, t, func() error {
 			if !first {
@@ -340,6 +344,19 @@ func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer, until tim
 		rest = rest[1:]
 	}
 	return total, nil, nil
+}
+
+// alive leaves out the Cells that have fallen behind the retention of either side since the Pass began.
+func (e ends) alive(c mirror.Chunk) mirror.Window {
+	w, passed := c.Window, int64(time.Since(e.at))
+	for _, floor := range []int64{e.policy.SourceFloor, e.policy.TargetFloor} {
+		if floor == mirror.MinTime || w.Start >= floor+passed {
+			continue
+		}
+		cells := (floor+passed-w.Start-1)/c.Width + 1
+		w.Start = min(w.Stop, w.Start+cells*c.Width)
+	}
+	return w
 }
 
 // over reports whether until will have come when wait is over; the zero time never comes.

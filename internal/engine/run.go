@@ -29,7 +29,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			wait.Reset()
-			if len(m.queue) == 0 {
+			if len(m.queue) == 0 || len(r.Errors) > 0 || r.Samples == 0 {
 				pause = m.Wait
 			}
 		case Waits(err):

@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,8 +15,11 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-// settleAt is the most Samples of one side that a diff holds in memory.
-const settleAt = 100_000
+// settleAt is the most Samples of one side that a diff holds in memory; instantAt where time cannot be cut any finer.
+const (
+	settleAt  = 100_000
+	instantAt = 1_000_000
+)
 
 // settlement is what a diff of one Cell came to.
 type settlement struct {
@@ -39,7 +44,7 @@ func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refu
 	}
 	if src.over || dst.over {
 		if c.Window.Width() < 2 {
-			return settlement{}, fmt.Errorf("%s holds more than %d samples of %q at one instant", c.Window, settleAt, c.Measurement)
+			return settlement{}, fmt.Errorf("%s holds more than %d samples of %q at one instant", c.Window, instantAt, c.Measurement)
 		}
 		at := c.Window.Middle()
 		var all settlement
@@ -67,7 +72,7 @@ func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refu
 	missing := src.without(dst)
 	out := settlement{differing: uint64(len(missing))}
 	// What was refused a moment ago is not sent once more.
-	send := slices.DeleteFunc(slices.Clone(missing), func(line string) bool { return refused.Reason(fieldKey(line), line) != "" })
+	send := slices.DeleteFunc(slices.Clone(missing), func(line string) bool { return reason(refused, line) != "" })
 	if len(send) > 0 {
 		again, err := m.send(ctx, c, send)
 		if err != nil {
@@ -94,7 +99,7 @@ func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refu
 		out.excepted = out.excepted.Add(x.Samples)
 	}
 	for _, line := range src.without(dst) {
-		why := refused.Reason(fieldKey(line), line)
+		why := reason(refused, line)
 		if why == "" {
 			if out.live = true; !slices.Contains(missing, line) {
 				return out, nil // written at the source meanwhile
@@ -168,10 +173,14 @@ func (m *Mirror) both(ctx context.Context, c mirror.Chunk) (src, dst *lines, err
 	return src, dst, err
 }
 
-var errOver = fmt.Errorf("more than %d samples", settleAt)
+var errOver = errors.New("too many samples for one diff")
 
 func collect(ctx context.Context, s Source, c mirror.Chunk) (*lines, error) {
 	l := &lines{set: map[string]struct{}{}}
+	limit := settleAt
+	if c.Window.Width() < 2 {
+		limit = instantAt
+	}
 	c.Width = int64(min(uint64(1<<63-1), c.Window.Width()))
 	r, err := s.Read(ctx, c, func(b []byte) error {
 		for rest := b; len(rest) > 0; {
@@ -179,12 +188,12 @@ func collect(ctx context.Context, s Source, c mirror.Chunk) (*lines, error) {
 			line, rest = lineproto.Next(rest)
 			lineproto.Fields(line, func(_, single []byte) { l.set[string(single)] = struct{}{} })
 		}
-		if len(l.set) > settleAt {
+		if len(l.set) > limit {
 			return errOver
 		}
 		return nil
 	})
-	if l.over = len(l.set) > settleAt; l.over {
+	if l.over = len(l.set) > limit; l.over {
 		return &lines{over: true}, nil
 	}
 	if err != nil {
@@ -219,20 +228,19 @@ func (m *Mirror) send(ctx context.Context, c mirror.Chunk, list []string) (mirro
 }
 
 func merge(a, b mirror.Refusals) mirror.Refusals {
-	out := mirror.Refusals{Lines: map[string]string{}, Fields: map[string]string{}}
+	out := mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: b.Grid}
 	for _, r := range []mirror.Refusals{a, b} {
-		for k, v := range r.Lines {
-			out.Lines[k] = v
-		}
-		for k, v := range r.Fields {
-			out.Fields[k] = v
-		}
+		maps.Copy(out.Lines, r.Lines)
+		maps.Copy(out.Fields, r.Fields)
 	}
 	return out
 }
 
-// fieldKey returns the escaped key of the field of a line of one field.
-func fieldKey(line string) (k string) {
-	lineproto.Fields([]byte(line), func(field, _ []byte) { k = string(field) })
-	return k
+// reason returns why a line of one field was refused, or "".
+func reason(r mirror.Refusals, line string) string {
+	if len(r.Lines)+len(r.Fields) == 0 {
+		return ""
+	}
+	field, t := lineproto.Place([]byte(line))
+	return r.Reason(field, t, line)
 }

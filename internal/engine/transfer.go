@@ -248,9 +248,6 @@ func (m *Mirror) prove(ctx context.Context, e ends, t plan.Transfer, cells []int
 	var old mirror.Group
 	for _, i := range cells {
 		p := mirror.Proof{Window: t.Chunk.Cell(i), Source: src.Cells[i], Target: dst.Cells[i], AsOf: src.Date, CheckedAt: dst.Date}
-		if p.Source.IsZero() && p.Target.IsZero() {
-			continue
-		}
 		if p.Source != p.Target {
 			if old.Measurement == "" {
 				var err error
@@ -286,14 +283,18 @@ func (m *Mirror) store(ctx context.Context, e ends, t plan.Transfer, proofs []mi
 		}
 	}
 	kept := proofs[:0]
+	var empty []mirror.Window
 	for _, p := range proofs {
 		if p.Source.IsZero() && p.Target.IsZero() {
-			if err := m.forget(ctx, t.Chunk.Measurement, t.Group, p.Window); err != nil {
-				return err
-			}
+			empty = append(empty, p.Window)
 			continue
 		}
 		kept = append(kept, p)
+	}
+	if len(empty) > 0 && m.summary(key{t.Chunk.Measurement, t.Group.Start}).Cells > 0 {
+		if err := m.forget(ctx, t.Chunk.Measurement, t.Group, empty...); err != nil {
+			return err
+		}
 	}
 	if len(kept) == 0 {
 		return nil

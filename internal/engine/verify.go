@@ -377,6 +377,9 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c m
 		return false, err
 	}
 	if src.over || dst.over {
+		if c.Window.Width() < 2 {
+			return false, fmt.Errorf("%s holds more than %d samples of %q at one instant", c.Window, instantAt, c.Measurement)
+		}
 		wrong := false
 		at := c.Window.Middle()
 		for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {

@@ -147,7 +147,7 @@ func TestRefusedFieldsReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused, err := w.Close()
-	if err != nil || len(refused.Lines) > 0 || !strings.Contains(refused.Fields["v"], "type conflict") {
+	if err != nil || len(refused.Lines) > 0 || !strings.Contains(refused.Fields[mirror.RefusedField{Key: "v", Group: 1699833600000000000}], "type conflict") {
 		t.Fatalf("%v, %v", refused, err)
 	}
 	r, err := dst.Read(ctx, mirror.Chunk{Measurement: "m", Window: mirror.Window{Start: 1699833600000000000, Stop: 1700438400000000000}, Width: int64(week)}, nil)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
 
@@ -24,6 +25,17 @@ const (
 
 // systemNames are measurements that servers list if someone wrote them, and refuse to read (influxql.IsSystemName).
 var systemNames = []string{"_fieldKeys", "_measurements", "_name", "_series", "_tagKey", "_tagKeys", "_tags"}
+
+// unreadable says why no statement can name a measurement, or "".
+func unreadable(name string) string {
+	if slices.Contains(systemNames, name) {
+		return "the server refuses to read measurements of this name"
+	}
+	if strings.ContainsAny(name, "\r\x00") || !utf8.ValidString(name) {
+		return "InfluxQL cannot say a name with a carriage return, a NUL or bytes that are not UTF-8"
+	}
+	return ""
+}
 
 // Survey calls fn with every step of req that holds anything: by measurement, then by time.
 //
@@ -49,8 +61,8 @@ func (c *Client) Survey(ctx context.Context, req mirror.SurveyRequest, fn func(m
 	for len(names) > 0 {
 		n := 0
 		for s.begin(); n < len(names) && len(s.statements) < surveyBatch; n++ {
-			if slices.Contains(systemNames, names[n]) {
-				if err := fn(mirror.Count{Measurement: names[n], Unreadable: "the server refuses to read measurements of this name"}); err != nil {
+			if why := unreadable(names[n]); why != "" {
+				if err := fn(mirror.Count{Measurement: names[n], Unreadable: why}); err != nil {
 					return err
 				}
 				continue
@@ -233,8 +245,12 @@ func (s *survey) add(name string) {
 		if inner.Start < math.MaxInt64-s.req.Width {
 			inner.Start += s.req.Width // one more: the rounding of the server overflows in the first step
 		}
-		put(firstEdge, list, mirror.Window{Start: w.Start, Stop: s.step(w.Start).Stop}, "")
-		put(firstEdge, list, mirror.Window{Start: s.step(w.Start).Stop, Stop: inner.Start}, "")
+		inner.Start = min(inner.Start, w.Stop)
+		first := mirror.Window{Start: w.Start, Stop: min(s.step(w.Start).Stop, w.Stop)}
+		put(firstEdge, list, first, "")
+		if first.Stop < inner.Start {
+			put(firstEdge, list, mirror.Window{Start: first.Stop, Stop: inner.Start}, "")
+		}
 	}
 	if w.Stop == math.MaxInt64 {
 		inner.Stop = s.step(w.Stop - 1).Start

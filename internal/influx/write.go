@@ -47,7 +47,10 @@ type Writer struct {
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
-	return &Writer{t: t, ctx: ctx, zip: z, refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[string]string{}}}, err
+	t.mu.Lock()
+	grid := mirror.NewGrid(t.probe.ShardGroup)
+	t.mu.Unlock()
+	return &Writer{t: t, ctx: ctx, zip: z, refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: grid}}, err
 }
 
 // Write takes whole canonical lines and returns before they are stored. It is idempotent. After an error the outcome is unknown; only a read settles it.
@@ -148,7 +151,7 @@ func (w *Writer) single(line []byte, why error) error {
 	var failed error
 	n := 0
 	lineproto.Fields(line, func([]byte, []byte) { n++ })
-	lineproto.Fields(line, func(field, one []byte) {
+	lineproto.Fields(line, func(_, one []byte) {
 		if failed != nil {
 			return
 		}
@@ -159,7 +162,7 @@ func (w *Writer) single(line []byte, why error) error {
 		switch kind := mirror.KindOf(err); {
 		case err == nil:
 		case kind == mirror.Rejected || kind == mirror.TooLarge:
-			w.refuse(string(field), one, err)
+			w.refuse(one, err)
 		default:
 			failed = err
 		}
@@ -167,19 +170,20 @@ func (w *Writer) single(line []byte, why error) error {
 	return failed
 }
 
-func (w *Writer) refuse(field string, line []byte, why error) {
+func (w *Writer) refuse(line []byte, why error) {
 	reason := why.Error()
 	if e := (*mirror.Error)(nil); errors.As(why, &e) {
 		reason = e.Err.Error()
 	}
 	if isConflict(reason) {
-		w.refused.Fields[field] = reason
+		field, t := lineproto.Place(line)
+		w.refused.Fields[mirror.RefusedField{Key: field, Group: w.refused.Grid.Group(t).Start}] = reason
 	} else {
 		w.refused.Lines[string(line)] = reason
 	}
 }
 
-// isConflict: the type of a field is one per measurement and shard, so the rest of the field in this Chunk is refused as well.
+// isConflict: the type of a field is one per measurement and shard, so the rest of the field in this shard group is refused as well.
 func isConflict(reason string) bool {
 	return bytes.Contains([]byte(reason), []byte("field type conflict"))
 }
@@ -193,8 +197,19 @@ func (w *Writer) withoutStuck(lines []byte) []byte {
 	for rest := lines; len(rest) > 0; {
 		var line []byte
 		line, rest = lineproto.Next(rest)
+		_, t := lineproto.Place(line)
+		group := w.refused.Grid.Group(t).Start
+		stuck := false
+		lineproto.Fields(line, func(field, _ []byte) {
+			_, no := w.refused.Fields[mirror.RefusedField{Key: string(field), Group: group}]
+			stuck = stuck || no
+		})
+		if !stuck {
+			out = append(out, line...)
+			continue
+		}
 		lineproto.Fields(line, func(field, one []byte) {
-			if _, ok := w.refused.Fields[string(field)]; !ok {
+			if _, no := w.refused.Fields[mirror.RefusedField{Key: string(field), Group: group}]; !no {
 				out = append(out, one...)
 			}
 		})

@@ -1,6 +1,9 @@
 package lineproto
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Next returns the first canonical line of b, with its newline, and the rest. Newlines inside quotes belong to the line.
 func Next(b []byte) (line, rest []byte) {
@@ -73,6 +76,18 @@ func Fields(line []byte, fn func(field, single []byte)) {
 		fn(line[start:eq], single)
 		start = end + 1
 	}
+}
+
+// Place returns the escaped key of the first field of a line, and its time.
+func Place(line []byte) (field string, time int64) {
+	Fields(line, func(f, _ []byte) {
+		if field == "" {
+			field = string(f)
+		}
+	})
+	at := bytes.LastIndexByte(line, ' ')
+	time, _ = strconv.ParseInt(string(bytes.TrimSuffix(line[at+1:], []byte{'\n'})), 10, 64)
+	return field, time
 }
 
 // keyEnd returns where the series key ends: the first space that no backslash precedes.

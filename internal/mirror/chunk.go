@@ -212,13 +212,21 @@ func compare(a, b int64) int {
 
 // Refusals are what a target did not take of the lines written to one Chunk.
 type Refusals struct {
-	Lines  map[string]string // canonical lines of one field → the server's words
-	Fields map[string]string // escaped field keys whose every value is refused in this Chunk → the server's words
+	Lines map[string]string // canonical lines of one field → the server's words
+	// Fields are refused whatever their value: the type of a field is one in a shard group of the target.
+	Fields map[RefusedField]string
+	Grid   Grid // of the target
 }
 
-// Reason returns why a line of one field, whose escaped field key is given, was refused, or "".
-func (r Refusals) Reason(field, line string) string {
-	if why, ok := r.Fields[field]; ok {
+// RefusedField is an escaped field key in one shard group of the target.
+type RefusedField struct {
+	Key   string
+	Group int64 // start
+}
+
+// Reason returns why a line of one field was refused, or "". key is its escaped field key, t its time.
+func (r Refusals) Reason(key string, t int64, line string) string {
+	if why, ok := r.Fields[RefusedField{key, r.Grid.Group(t).Start}]; ok {
 		return why
 	}
 	return r.Lines[line]
