@@ -181,7 +181,8 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	w := &wired{site: s, cfg: m}
 	w.source = &sourceEnd{Client: influx.New(options(mirror.SourceSide, m.From)), wired: w}
 	w.target = &targetEnd{Target: influx.NewTarget(options(mirror.TargetSide, m.To)), wired: w, how: how, said: map[string]bool{}, log: log}
-	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: slices.Index(s.cfg.Mirrors, m)}
+	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: slices.Index(s.cfg.Mirrors, m),
+		Digest: fmt.Sprint(m.Include, m.Exclude)}
 	if m.Since != nil {
 		set.Since = m.Since.UnixNano()
 	}
