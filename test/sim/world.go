@@ -41,10 +41,11 @@ type world struct {
 	fired     map[string]int
 	log       []string
 	restarted bool // the source was
+	settings  engine.Settings
 }
 
 func newWorld(seed uint64, dir string) (*world, error) {
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe()}
+	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), settings: engine.Settings{Name: "m", Wait: margin}}
 	w.src = influxtest.NewServer(influxtest.Options{Listener: w.srcPipe, Seed: seed*2 + 1})
 	w.dst = influxtest.NewServer(influxtest.Options{Listener: w.dstPipe, Seed: seed*2 + 2})
 	shard := []time.Duration{week, 24 * time.Hour}[w.rnd.IntN(2)]
@@ -78,7 +79,7 @@ func (w *world) start() error {
 		w.pair = p
 		return p, err
 	}
-	w.mirror = engine.New(engine.Settings{Name: "m", Wait: margin}, source, target, open, slog.New(slog.DiscardHandler))
+	w.mirror = engine.New(w.settings, source, target, open, slog.New(slog.DiscardHandler))
 	return nil
 }
 
