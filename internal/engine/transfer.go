@@ -128,6 +128,9 @@ func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome,
 	if err := m.prove(ctx, e, t, append(equal, known...), src, dst); err != nil {
 		return o, err
 	}
+	if unequal, err = m.keepExtra(ctx, e, t, unequal, src, dst); err != nil {
+		return o, err
+	}
 	// Neighbours that differ are copied as one Chunk.
 	for i := 0; i < len(unequal); {
 		j := i + 1
@@ -148,6 +151,30 @@ func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome,
 	}
 	return o, nil
 }
+
+// keepExtra records the Cells of which the source holds nothing: everything the target has there is extra, whatever it is. It
+// returns the others.
+func (m *Mirror) keepExtra(ctx context.Context, e ends, t plan.Transfer, cells []int, src, dst mirror.Reading) ([]int, error) {
+	var rest []int
+	var proofs []mirror.Proof
+	var exceptions []mirror.Exception
+	for _, i := range cells {
+		if !src.Cells[i].IsZero() {
+			rest = append(rest, i)
+			continue
+		}
+		w := t.Chunk.Cell(i)
+		proofs = append(proofs, mirror.Proof{Window: w, Target: dst.Cells[i], Extra: dst.Cells[i], AsOf: src.Date, CheckedAt: dst.Date})
+		exceptions = append(exceptions, mirror.Exception{Class: mirror.Extra, Window: w, Field: AllFields, Reason: "only on the target", Samples: dst.Cells[i]})
+	}
+	if len(proofs) == 0 {
+		return rest, nil
+	}
+	return rest, m.store(ctx, e, t, proofs, exceptions)
+}
+
+// AllFields stands in an Exception for every field of its Cell.
+const AllFields = "*"
 
 // known finds the Cells whose difference is just what was excepted and extra before, and keeps their Proofs.
 func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, dst mirror.Reading) (known, rest []int, err error) {

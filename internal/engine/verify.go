@@ -477,12 +477,13 @@ func take(a allowance, line string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	k := s.Field + "\x00" + string(s.Type)
-	if a[k] == 0 {
-		return false, nil
+	for _, k := range []string{s.Field + "\x00" + string(s.Type), AllFields + "\x00\x00"} {
+		if a[k] > 0 {
+			a[k]--
+			return true, nil
+		}
 	}
-	a[k]--
-	return true, nil
+	return false, nil
 }
 
 // position is a line of one field without its value.

@@ -90,9 +90,6 @@ func (p Policy) Settled(s mirror.Summary, source, target uint64) bool {
 	if s.Window.Stop <= p.Floor() {
 		return true
 	}
-	if source == 0 && s.Cells == 0 {
-		return true
-	}
 	return s.Source == source && s.Target == target
 }
 
@@ -279,6 +276,9 @@ func (p Policy) split(t Transfer) []Transfer {
 	}
 }
 
+// maxCells bounds the Cells of a Chunk: they may be very short, and far apart.
+const maxCells = 4096
+
 // join puts neighbours into one Chunk as long as it stays small enough and spans nothing that is not work itself.
 func (p Policy) join(s Slot, work []Transfer) []Transfer {
 	var out []Transfer
@@ -288,6 +288,7 @@ func (p Policy) join(s Slot, work []Transfer) []Transfer {
 			w := last.Chunk.Window
 			aligned := last.Chunk.Width == t.Chunk.Width && uint64(t.Chunk.Window.Start-w.Start)%uint64(t.Chunk.Width) == 0
 			if aligned && last.Reason == t.Reason && last.Compare == t.Compare && last.Prove == t.Prove &&
+				uint64(t.Chunk.Window.Stop-w.Start)/uint64(t.Chunk.Width) < maxCells &&
 				last.Samples+t.Samples <= p.MaxSamples && s.empty(mirror.Window{Start: w.Stop, Stop: t.Chunk.Window.Start}) {
 				last.Chunk.Window.Stop = t.Chunk.Window.Stop
 				last.Samples += t.Samples
