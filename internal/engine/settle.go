@@ -15,11 +15,32 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-// settleAt is the most Samples of one side that a diff holds in memory; instantAt where time cannot be cut any finer.
+// A diff holds at most so many Samples of one side in memory, and so many bytes of their lines.
 const (
-	settleAt  = 100_000
-	instantAt = 1_000_000
+	settleAt    = 100_000
+	settleBytes = 16 << 20
 )
+
+// share is the part of a Chunk's series that a diff holds at a time: those whose hash modulo of is i. The zero value is all.
+type share struct{ i, of uint64 }
+
+// split cuts a share in two.
+func (s share) split() []share {
+	of := max(s.of, 1)
+	return []share{{s.i, 2 * of}, {s.i + of, 2 * of}}
+}
+
+// maxShares is how often one instant is cut before it is given up.
+const maxShares = 1 << 20
+
+// holds reports whether a line of one field belongs to the share: it depends on series, field and time.
+func (s share) holds(line []byte) bool {
+	if s.of <= 1 {
+		return true
+	}
+	_, lo := lineproto.Hash([]byte(position(string(line))))
+	return lo%s.of == s.i
+}
 
 // settlement is what a diff of one Cell came to.
 type settlement struct {
@@ -38,36 +59,88 @@ func (s settlement) proof(w mirror.Window) mirror.Proof {
 // settle brings one Cell in line sample by sample: missing and different Samples are written again, and what stays different is
 // enumerated as excepted or extra with its reason. refused is what a write of this Cell just refused.
 func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refusals) (settlement, error) {
-	src, dst, err := m.both(ctx, c)
-	if err != nil {
-		return settlement{}, err
+	s, over, err := m.settleShare(ctx, c, share{}, refused)
+	if err != nil || !over {
+		return s, err
 	}
-	if src.over || dst.over {
-		if c.Window.Width() < 2 {
-			return settlement{}, fmt.Errorf("%s holds more than %d samples of %q at one instant", c.Window, instantAt, c.Measurement)
+	if c.Window.Width() < 2 {
+		return m.settleInstant(ctx, c, refused)
+	}
+	at := c.Window.Middle()
+	var all settlement
+	for i, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
+		s, err := m.settle(ctx, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, refused)
+		if err != nil {
+			return all, err
 		}
-		at := c.Window.Middle()
+		for j := range s.exceptions {
+			s.exceptions[j].Window = c.Window
+		}
+		if i == 0 {
+			all = s
+			continue
+		}
+		all = settlement{all.source.Add(s.source), all.target.Add(s.target), all.excepted.Add(s.excepted), all.extra.Add(s.extra),
+			append(all.exceptions, s.exceptions...), min(all.asOf, s.asOf), min(all.checkedAt, s.checkedAt),
+			all.written + s.written, all.differing + s.differing, all.live || s.live}
+	}
+	return all, nil
+}
+
+// settleInstant settles one instant that holds too many Samples for one diff: share by share, until a round over all shares has
+// nothing to write and finds the same on both sides each time.
+func (m *Mirror) settleInstant(ctx context.Context, c mirror.Chunk, refused mirror.Refusals) (settlement, error) {
+	var written int64
+	var differing uint64
+	for range 3 {
 		var all settlement
-		for i, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-			s, err := m.settle(ctx, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, refused)
+		todo := share{}.split()
+		first, sent := true, false
+		for len(todo) > 0 {
+			s, over, err := m.settleShare(ctx, c, todo[0], refused)
+			written += s.written
+			differing += s.differing
 			if err != nil {
-				return all, err
+				return settlement{written: written, differing: differing}, err
 			}
-			for j := range s.exceptions {
-				s.exceptions[j].Window = c.Window
-			}
-			if i == 0 {
-				all = s
+			if over {
+				if todo[0].of > maxShares {
+					return s, &mirror.Error{Kind: mirror.Rejected, Op: "compare", Err: fmt.Errorf("%s holds too much of %q at one instant", c.Window, c.Measurement)}
+				}
+				todo = append(todo[0].split(), todo[1:]...)
 				continue
 			}
-			all = settlement{all.source.Add(s.source), all.target.Add(s.target), all.excepted.Add(s.excepted), all.extra.Add(s.extra),
-				append(all.exceptions, s.exceptions...), min(all.asOf, s.asOf), min(all.checkedAt, s.checkedAt),
-				all.written + s.written, all.differing + s.differing, all.live || s.live}
+			todo = todo[1:]
+			sent = sent || s.written > 0
+			if first {
+				all, first = s, false
+				continue
+			}
+			all.live = all.live || s.live || s.source != all.source || s.target != all.target
+			all.excepted, all.extra = all.excepted.Add(s.excepted), all.extra.Add(s.extra)
+			all.exceptions = append(all.exceptions, s.exceptions...)
+			all.asOf, all.checkedAt = min(all.asOf, s.asOf), min(all.checkedAt, s.checkedAt)
 		}
-		return all, nil
+		all.written, all.differing = written, differing
+		if !sent {
+			return all, nil
+		}
+	}
+	return settlement{written: written, differing: differing, live: true}, nil
+}
+
+// settleShare settles a share of one Cell. The sums of both sides are of the whole Cell, the exceptions of the share; over means that it
+// holds too much and nothing was done.
+func (m *Mirror) settleShare(ctx context.Context, c mirror.Chunk, sh share, refused mirror.Refusals) (_ settlement, over bool, _ error) {
+	src, dst, err := m.both(ctx, c, sh)
+	if err != nil {
+		return settlement{}, false, err
+	}
+	if src.over || dst.over {
+		return settlement{}, true, nil
 	}
 	if src.reading.Live || dst.reading.Live {
-		return settlement{live: true}, nil
+		return settlement{live: true}, false, nil
 	}
 	missing := src.without(dst)
 	out := settlement{differing: uint64(len(missing))}
@@ -76,47 +149,68 @@ func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refu
 	if len(send) > 0 {
 		again, err := m.send(ctx, c, send)
 		if err != nil {
-			return out, err
+			return out, false, err
 		}
 		refused = merge(refused, again)
 		out.written = int64(len(send))
 	}
 	// The source is read again as well: what was written is what it held before, and it may have changed since.
 	if len(send) > 0 {
-		if src, dst, err = m.both(ctx, c); err != nil {
-			return out, err
+		if src, dst, err = m.both(ctx, c, sh); err != nil {
+			return out, false, err
 		}
 		if src.reading.Live || dst.reading.Live || src.over || dst.over {
 			out.live = true
-			return out, nil
+			return out, false, nil
 		}
 	}
 	out.source, out.target = src.reading.Total(), dst.reading.Total()
 	out.asOf, out.checkedAt = src.reading.Date, dst.reading.Date
-	for _, x := range src.reading.Unwritable {
-		x.Window = c.Window
-		out.exceptions = append(out.exceptions, x)
-		out.excepted = out.excepted.Add(x.Samples)
+	if sh.i == 0 {
+		out.unwritable(c, src.reading.Unwritable, dst.reading.Unwritable)
 	}
 	for _, line := range src.without(dst) {
 		why := reason(refused, line)
 		if why == "" {
 			if out.live = true; !slices.Contains(missing, line) {
-				return out, nil // written at the source meanwhile
+				return out, false, nil // written at the source meanwhile
 			}
-			return out, &mirror.Error{Kind: mirror.Broken, Side: mirror.TargetSide, Op: "read back",
+			return out, false, &mirror.Error{Kind: mirror.Broken, Side: mirror.TargetSide, Op: "read back",
 				Err: fmt.Errorf("a sample that was acknowledged is not there: %s", strings.TrimSpace(clip(line)))}
 		}
 		if err := out.except(c, mirror.Refused, why, line, &out.excepted); err != nil {
-			return out, err
+			return out, false, err
 		}
 	}
 	for _, line := range dst.without(src) {
 		if err := out.except(c, mirror.Extra, "only on the target", line, &out.extra); err != nil {
-			return out, err
+			return out, false, err
 		}
 	}
-	return out, nil
+	return out, false, nil
+}
+
+// unwritable enumerates what no line can carry; what the target holds all the same, put there by other means, is the same on both sides.
+func (s *settlement) unwritable(c mirror.Chunk, src, dst []mirror.Exception) {
+	same := func(x mirror.Exception) func(mirror.Exception) bool {
+		return func(y mirror.Exception) bool {
+			return x.Field == y.Field && x.Type == y.Type && x.Reason == y.Reason && x.Samples == y.Samples
+		}
+	}
+	for _, x := range src {
+		if !slices.ContainsFunc(dst, same(x)) {
+			x.Window = c.Window
+			s.exceptions = append(s.exceptions, x)
+			s.excepted = s.excepted.Add(x.Samples)
+		}
+	}
+	for _, x := range dst {
+		if !slices.ContainsFunc(src, same(x)) {
+			x.Window, x.Class, x.Reason = c.Window, mirror.Extra, "only on the target"
+			s.exceptions = append(s.exceptions, x)
+			s.extra = s.extra.Add(x.Samples)
+		}
+	}
 }
 
 // except enumerates one Sample.
@@ -164,36 +258,38 @@ func (l *lines) without(o *lines) (out []string) {
 	return out
 }
 
-// both reads all Samples of a Chunk on both sides.
-func (m *Mirror) both(ctx context.Context, c mirror.Chunk) (src, dst *lines, err error) {
+// both reads all Samples of a Chunk on both sides and keeps those of the share.
+func (m *Mirror) both(ctx context.Context, c mirror.Chunk, sh share) (src, dst *lines, err error) {
 	g, sub := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { src, err = collect(sub, m.source, c); return err })
-	g.Go(func() (err error) { dst, err = collect(sub, m.target, c); return err })
+	g.Go(func() (err error) { src, err = collect(sub, m.source, c, sh); return err })
+	g.Go(func() (err error) { dst, err = collect(sub, m.target, c, sh); return err })
 	err = g.Wait()
 	return src, dst, err
 }
 
-var errOver = errors.New("too many samples for one diff")
+var errOver = errors.New("more than one diff can hold")
 
-func collect(ctx context.Context, s Source, c mirror.Chunk) (*lines, error) {
+func collect(ctx context.Context, s Source, c mirror.Chunk, sh share) (*lines, error) {
 	l := &lines{set: map[string]struct{}{}}
-	limit := settleAt
-	if c.Window.Width() < 2 {
-		limit = instantAt
-	}
 	c.Width = int64(min(uint64(1<<63-1), c.Window.Width()))
+	size := 0
 	r, err := s.Read(ctx, c, func(b []byte) error {
 		for rest := b; len(rest) > 0; {
 			var line []byte
 			line, rest = lineproto.Next(rest)
-			lineproto.Fields(line, func(_, single []byte) { l.set[string(single)] = struct{}{} })
+			lineproto.Fields(line, func(_, single []byte) {
+				if sh.holds(single) {
+					l.set[string(single)] = struct{}{}
+					size += len(single)
+				}
+			})
 		}
-		if len(l.set) > limit {
+		if l.over = len(l.set) > settleAt || size > settleBytes && len(l.set) > 1; l.over {
 			return errOver
 		}
 		return nil
 	})
-	if l.over = len(l.set) > limit; l.over {
+	if l.over {
 		return &lines{over: true}, nil
 	}
 	if err != nil {

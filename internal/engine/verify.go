@@ -214,10 +214,11 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 		return false, nil
 	}
 	wrong := false
+	allowed := enumerated(g)
 	chunks := m.verifyChunks(e, w, max(c.source, c.target))
 	for _, chunk := range chunks {
 		chunk.Measurement = k.measurement
-		bad, err := m.verifyChunk(ctx, e, v, g, chunk)
+		bad, err := m.verifyChunk(ctx, e, v, g, chunk, allowed)
 		if err != nil {
 			return wrong, err
 		}
@@ -301,14 +302,14 @@ func worse(a, b Row) Row {
 }
 
 // verifyChunk reads both sides again.
-func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
+func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk, allowed allowances) (bool, error) {
 	var src, dst mirror.Reading
 	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { src, err = m.source.Read(ctx, c, nil); return err })
 	if err == nil {
 		err = m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
 	}
 	if mirror.KindOf(err) == mirror.MultiShard {
-		return m.verifyHalves(ctx, e, v, g, c)
+		return m.verifyHalves(ctx, e, v, g, c, allowed)
 	}
 	if err != nil {
 		return false, err
@@ -336,7 +337,7 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 			v.put(special, max(s.Count, t.Count), 1)
 			v.Union += max(s.Count, t.Count)
 		default:
-			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, behind)
+			bad, err := m.verifyCell(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, share{}, allowed, behind)
 			if err != nil {
 				return wrong, err
 			}
@@ -352,14 +353,14 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 }
 
 // verifyHalves verifies a window that lies in several shards in two parts.
-func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk) (bool, error) {
+func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.Group, c mirror.Chunk, allowed allowances) (bool, error) {
 	at := c.Window.Middle()
 	if n := c.Cells(); n > 1 {
 		at = c.Cell(n / 2).Start
 	}
 	wrong := false
 	for _, h := range cutAt(plan.Transfer{Chunk: c}, at) {
-		bad, err := m.verifyChunk(ctx, e, v, g, h.Chunk)
+		bad, err := m.verifyChunk(ctx, e, v, g, h.Chunk, allowed)
 		if err != nil {
 			return wrong, err
 		}
@@ -370,38 +371,55 @@ func (m *Mirror) verifyHalves(ctx context.Context, e ends, v *Verdict, g mirror.
 
 // verifyCell compares one Cell sample by sample and reports whether anything is wrong that was not enumerated before. behind: the
 // source's retention may delete the Cell at any moment.
-func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c mirror.Chunk, behind bool) (bool, error) {
+func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh share, allowed allowances, behind bool) (bool, error) {
 	var src, dst *lines
-	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { src, dst, err = m.both(ctx, c); return err })
+	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { src, dst, err = m.both(ctx, c, sh); return err })
 	if err != nil {
 		return false, err
 	}
 	if src.over || dst.over {
-		if c.Window.Width() < 2 {
-			return false, fmt.Errorf("%s holds more than %d samples of %q at one instant", c.Window, instantAt, c.Measurement)
-		}
 		wrong := false
-		at := c.Window.Middle()
-		for _, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-			bad, err := m.verifyCell(ctx, v, g, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, behind)
-			if err != nil {
-				return wrong, err
+		halves := []mirror.Window{{Start: c.Window.Start, Stop: c.Window.Middle()}, {Start: c.Window.Middle(), Stop: c.Window.Stop}}
+		shares := []share{sh}
+		if c.Window.Width() < 2 { // an instant: part of its series at a time
+			if halves, shares = []mirror.Window{c.Window}, sh.split(); sh.of > maxShares {
+				return false, fmt.Errorf("%s holds too much of %q at one instant", c.Window, c.Measurement)
 			}
-			wrong = wrong || bad
+		}
+		for _, w := range halves {
+			for _, sh := range shares {
+				bad, err := m.verifyCell(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(w.Width())}, sh, allowed, behind)
+				if err != nil {
+					return wrong, err
+				}
+				wrong = wrong || bad
+			}
 		}
 		return wrong, nil
 	}
 	missing, more := src.without(dst), dst.without(src)
 	both := uint64(len(src.set) - len(missing))
+	worst := Identical
+	if sh.i == 0 {
+		var s settlement
+		for _, x := range src.reading.Unwritable {
+			both += x.Samples.Count
+		}
+		s.unwritable(c, src.reading.Unwritable, dst.reading.Unwritable)
+		both -= s.excepted.Count
+		for _, x := range s.exceptions {
+			row := Unwritable
+			if x.Class == mirror.Extra {
+				row = Kept
+			}
+			v.put(row, x.Samples.Count, 0)
+			v.Union += x.Samples.Count
+			worst = worse(worst, row)
+		}
+	}
 	v.put(Identical, both, 0)
 	v.Union += both
-	worst := Identical
-	for _, x := range src.reading.Unwritable {
-		v.put(Unwritable, x.Samples.Count, 0)
-		v.Union += x.Samples.Count
-		worst = worse(worst, Unwritable)
-	}
-	refused, extra, err := enumerated(g, c.Window)
+	refused, err := allowed.take(mirror.Refused, missing)
 	if err != nil {
 		return false, err
 	}
@@ -413,12 +431,8 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c m
 	for _, line := range missing {
 		other := at[position(line)]
 		delete(at, position(line))
-		known, err := take(refused, line)
-		if err != nil {
-			return false, err
-		}
 		v.Union++
-		if known {
+		if refused[line] {
 			v.put(RefusedRow, 1, 0)
 			worst = worse(worst, RefusedRow)
 			continue
@@ -432,15 +446,16 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, g mirror.Group, c m
 		v.put(Different, 1, 0)
 		v.differs(c.Measurement, line, other)
 	}
-	for _, line := range slices.Sorted(maps.Values(at)) {
+	rest := slices.Sorted(maps.Values(at))
+	extra, err := allowed.take(mirror.Extra, rest)
+	if err != nil {
+		return false, err
+	}
+	for _, line := range rest {
 		v.Union++
 		v.put(Kept, 1, 0)
 		worst = worse(worst, Kept)
-		known, err := take(extra, line)
-		if err != nil {
-			return false, err
-		}
-		wrong = wrong || !known // it is enumerated by the next Pass
+		wrong = wrong || !extra[line] // it is enumerated by the next Pass
 	}
 	v.put(worst, 0, 1)
 	return wrong, nil
@@ -452,38 +467,61 @@ func (v *Verdict) differs(measurement, source, target string) {
 	}
 }
 
-// allowance is how many Samples of a field were enumerated in a Cell.
-type allowance map[string]uint64
+// allowances are the Samples of a shard group that the ledger lists as refused or extra, by class, field and type. Each is used once.
+type allowances map[allowance][]*allowed
 
-// enumerated returns what the ledger lists as refused and as extra in w, by field and type.
-func enumerated(g mirror.Group, w mirror.Window) (refused, extra allowance, err error) {
-	refused, extra = allowance{}, allowance{}
-	for _, x := range g.Exceptions {
-		if !x.Window.Covers(w) && !w.Covers(x.Window) {
-			continue
-		}
-		switch x.Class {
-		case mirror.Refused:
-			refused[x.Field+"\x00"+string(x.Type)] += x.Samples.Count
-		case mirror.Extra:
-			extra[x.Field+"\x00"+string(x.Type)] += x.Samples.Count
-		}
-	}
-	return refused, extra, nil
+type allowance struct {
+	class mirror.Class
+	field string
+	typ   mirror.Type
 }
 
-func take(a allowance, line string) (bool, error) {
-	s, err := lineproto.Parse([]byte(line))
-	if err != nil {
-		return false, err
+type allowed struct {
+	mirror.Exception
+	left uint64
+}
+
+func enumerated(g mirror.Group) allowances {
+	a := allowances{}
+	for _, x := range g.Exceptions {
+		k := allowance{x.Class, x.Field, x.Type}
+		a[k] = append(a[k], &allowed{x, x.Samples.Count})
 	}
-	for _, k := range []string{s.Field + "\x00" + string(s.Type), AllFields + "\x00\x00"} {
-		if a[k] > 0 {
-			a[k]--
-			return true, nil
+	return a
+}
+
+// take returns which of the lines, all of one Cell or of a part of it, were enumerated. The ledger knows how many there are and what they add up
+// to: where just as many lines add up to something else, none is one of them.
+func (a allowances) take(class mirror.Class, lines []string) (map[string]bool, error) {
+	known := map[string]bool{}
+	used := map[*allowed][]string{}
+	sums := map[*allowed]mirror.Fingerprint{}
+	for _, line := range lines {
+		s, err := lineproto.Parse([]byte(line))
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range slices.Concat(a[allowance{class, s.Field, s.Type}], a[allowance{class, AllFields, 0}]) {
+			if x.left > 0 && x.Window.Contains(s.Time) {
+				x.left--
+				known[line] = true
+				used[x] = append(used[x], line)
+				f := sums[x]
+				f.AddHash(lineproto.HashSample(nil, &s))
+				sums[x] = f
+				break
+			}
 		}
 	}
-	return false, nil
+	for x, f := range sums {
+		alike := func(y *allowed) bool { return y != x && y.Window.Overlaps(x.Window) } // which is which cannot be told
+		if f.Count == x.Samples.Count && f != x.Samples && !slices.ContainsFunc(a[allowance{class, x.Field, x.Type}], alike) {
+			for _, line := range used[x] {
+				delete(known, line)
+			}
+		}
+	}
+	return known, nil
 }
 
 // position is a line of one field without its value.

@@ -583,3 +583,44 @@ func TestGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestVerifySeesBesideARefusal: a sample that went missing does not hide behind one that is refused, whatever the target's shards.
+func TestVerifySeesBesideARefusal(t *testing.T) {
+	for _, group := range []time.Duration{week, time.Hour} {
+		t.Run(group.String(), func(t *testing.T) {
+			direct(t, buckets{dstGroup: group}, func(s *scene) {
+				start := weeks.Group(now() - 3*int64(week)).Start
+				s.dst.Write(bucket, fmt.Sprintf("m v=\"text\" %d", start+1))
+				for i := range 20 {
+					s.put("m v=%di,w=%di %d", i, i, start+int64(i)*int64(7*time.Minute)+2)
+				}
+				s.sync()
+				v, err := s.mirror.Verify(s.t.Context(), true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				refused := v.Rows[engine.RefusedRow].Samples
+				if refused == 0 || v.Rows[engine.Different].Samples > 0 || !v.AddsUp() {
+					t.Fatalf("%+v", v.Rows)
+				}
+				s.dst.Delete(bucket, "m", start+int64(2*time.Hour), start+int64(3*time.Hour))
+				gone := 0
+				for i := range 20 {
+					if i*7 >= 120 {
+						gone++
+					}
+				}
+				if v, err = s.mirror.Verify(s.t.Context(), true); err != nil {
+					t.Fatal(err)
+				}
+				want := gone // w, and v where it was not refused
+				if group == time.Hour {
+					want = 2 * gone
+				}
+				if n := v.Rows[engine.Different].Samples; n != uint64(want) || !v.AddsUp() {
+					t.Errorf("%d samples differ, want %d: %+v", n, want, v.Rows)
+				}
+			})
+		})
+	}
+}
