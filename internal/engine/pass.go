@@ -346,15 +346,15 @@ func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer, until tim
 	return total, nil, nil
 }
 
-// alive leaves out the Cells that have fallen behind the retention of either side since the Pass began.
+// alive leaves out what has fallen behind the retention of either side since the Pass began. The floors of a Pass keep a
+// distance that lasts for its first minutes.
 func (e ends) alive(c mirror.Chunk) mirror.Window {
-	w, passed := c.Window, int64(time.Since(e.at))
+	w, passed := c.Window, int64(time.Since(e.at))-2*mirror.TailWidth
 	for _, floor := range []int64{e.policy.SourceFloor, e.policy.TargetFloor} {
-		if floor == mirror.MinTime || w.Start >= floor+passed {
+		if passed <= 0 || floor == mirror.MinTime || w.Start >= floor+passed {
 			continue
 		}
-		cells := (floor+passed-w.Start-1)/c.Width + 1
-		w.Start = min(w.Stop, w.Start+cells*c.Width)
+		w.Start = min(w.Stop, w.Start+((floor+passed-w.Start-1)/c.Width+1)*c.Width)
 	}
 	return w
 }
@@ -380,7 +380,11 @@ func (m *Mirror) again(ctx context.Context, until time.Time, t plan.Transfer, fn
 			if errors.As(err, &me) {
 				wait = max(wait, me.After)
 			}
-		case mirror.Broken, mirror.Unknown, mirror.Unreachable, mirror.TooLarge:
+		case mirror.Broken, mirror.Unknown, mirror.TooLarge:
+		case mirror.Unreachable:
+			if t.Chunk.Measurement == "" {
+				return err // a dead end is told at once; it is the caller who waits
+			}
 		default:
 			return err
 		}
