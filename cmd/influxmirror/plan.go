@@ -44,18 +44,7 @@ type step struct {
 }
 
 func (a *app) plan(ctx context.Context, names []string) error {
-	cfg, err := a.load()
-	if err != nil {
-		return err
-	}
-	chosen, err := a.choose(cfg, names)
-	if err != nil {
-		return err
-	}
-	if err := a.swapped(cfg); err != nil {
-		return err
-	}
-	s, err := a.open(cfg, reads)
+	s, chosen, err := a.openFor(names, reads)
 	if err != nil {
 		return err
 	}

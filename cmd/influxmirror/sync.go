@@ -33,18 +33,7 @@ func (a *app) syncCommand() *cobra.Command {
 }
 
 func (a *app) sync(ctx context.Context, names []string, strict bool) error {
-	cfg, err := a.load()
-	if err != nil {
-		return err
-	}
-	chosen, err := a.choose(cfg, names)
-	if err != nil {
-		return err
-	}
-	if err := a.swapped(cfg); err != nil {
-		return err
-	}
-	s, err := a.open(cfg, writes)
+	s, chosen, err := a.openFor(names, writes)
 	if err != nil {
 		return err
 	}

@@ -39,18 +39,7 @@ func (a *app) verifyCommand() *cobra.Command {
 }
 
 func (a *app) verify(ctx context.Context, names []string, how verifying) error {
-	cfg, err := a.load()
-	if err != nil {
-		return err
-	}
-	chosen, err := a.choose(cfg, names)
-	if err != nil {
-		return err
-	}
-	if err := a.swapped(cfg); err != nil {
-		return err
-	}
-	s, err := a.open(cfg, either)
+	s, chosen, err := a.openFor(names, either)
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,23 @@ type mode struct {
 	plan   bool // show a target bucket that does not exist as an empty one
 }
 
+// openFor loads the config, finds the mirrors named, and opens their site.
+func (a *app) openFor(names []string, want access) (*site, []*config.Mirror, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	chosen, err := a.choose(cfg, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.swapped(cfg); err != nil {
+		return nil, nil, err
+	}
+	s, err := a.open(cfg, want)
+	return s, chosen, err
+}
+
 // wire connects a mirror's ends. Nothing is sent yet.
 func (s *site) wire(m *config.Mirror, how mode) *wired {
 	log := s.log.With("mirror", m.Name)
