@@ -26,16 +26,25 @@ const (
 // systemNames are measurements that servers list if someone wrote them, and refuse to read (influxql.IsSystemName).
 var systemNames = []string{"_fieldKeys", "_measurements", "_name", "_series", "_tagKey", "_tagKeys", "_tags"}
 
-// unreadable says why no statement can name a measurement, or "".
-func unreadable(name string) string {
+// unreadable says why a measurement cannot be asked for, or "".
+func unreadable(name string, conflicts []mirrorField) string {
 	if slices.Contains(systemNames, name) {
 		return "the server refuses to read measurements of this name"
 	}
-	if strings.ContainsAny(name, "\r\x00") || !utf8.ValidString(name) {
+	if !askable(name) {
 		return "InfluxQL cannot say a name with a carriage return, a NUL or bytes that are not UTF-8"
+	}
+	for _, f := range conflicts {
+		if !askable(f.name) {
+			return "InfluxQL cannot say the name of its field " + strconv.Quote(f.name) + ", which has to be named because fields of the measurement have several types"
+		}
 	}
 	return ""
 }
+
+// askable reports whether a statement can hold a name: the server's scanner reads a carriage return as a newline, takes a NUL for the end of
+// the text, and replaces what is not UTF-8 (influxql/scanner.go).
+func askable(name string) bool { return utf8.ValidString(name) && !strings.ContainsAny(name, "\r\x00") }
 
 // Survey calls fn with every step of req that holds anything: by measurement, then by time.
 //
@@ -61,7 +70,7 @@ func (c *Client) Survey(ctx context.Context, req mirror.SurveyRequest, fn func(m
 	for len(names) > 0 {
 		n := 0
 		for s.begin(); n < len(names) && len(s.statements) < surveyBatch; n++ {
-			if why := unreadable(names[n]); why != "" {
+			if why := unreadable(names[n], conflicts[names[n]]); why != "" {
 				if err := fn(mirror.Count{Measurement: names[n], Unreadable: why}); err != nil {
 					return err
 				}
@@ -253,7 +262,7 @@ func (s *survey) add(name string) {
 		}
 	}
 	if w.Stop == math.MaxInt64 {
-		inner.Stop = s.step(w.Stop - 1).Start
+		inner.Stop = max(s.step(w.Stop-1).Start, inner.Start)
 	}
 	if s.req.Sums {
 		list += ", sum(*::field)"
@@ -261,7 +270,7 @@ func (s *survey) add(name string) {
 	if !inner.Empty() {
 		put(steps, list, inner, fmt.Sprintf(" GROUP BY time(%dns, %dns) fill(none)", s.req.Width, s.req.Offset))
 	}
-	if w.Stop == math.MaxInt64 {
+	if w.Stop == math.MaxInt64 && inner.Stop < w.Stop {
 		put(lastEdge, list, mirror.Window{Start: inner.Stop, Stop: w.Stop}, "")
 	}
 	if whole {
@@ -314,7 +323,7 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 				return nil
 			}
 			a := s.asked[b.Statement]
-			if len(row) == 0 || b.Columns[0] != "time" {
+			if b.Columns[0] != "time" || row[0].Nil || row[0].Text != "" {
 				return fmt.Errorf("%w: a count without a time", errGrammar)
 			}
 			r := results[a.measurement]
@@ -332,7 +341,9 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 				}
 				found := mirror.Count{Measurement: a.measurement, Window: a.window, Samples: count}
 				if a.part == steps {
-					found.Window = s.step(int64(row[0].Bits)).Intersect(a.window)
+					if found.Window = s.step(int64(row[0].Bits)).Intersect(a.window); found.Window.Empty() {
+						return fmt.Errorf("%w: a count outside the window", errGrammar)
+					}
 				}
 				if s.req.Sums {
 					found.Digest = rowDigest(b.Columns, row)
