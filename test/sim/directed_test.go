@@ -15,6 +15,7 @@ import (
 
 	"influxmirror/influxtest"
 	"influxmirror/internal/engine"
+	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
 )
 
@@ -622,5 +623,146 @@ func TestVerifySeesBesideARefusal(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestWritesBetweenStatements: who writes while a Chunk is read makes it live; nothing is proven that was not so at the end of the Pass.
+func TestWritesBetweenStatements(t *testing.T) {
+	for _, side := range []string{"source", "target"} {
+		for _, held := range []string{"nothing", "the same", "another value"} {
+			for statement := range 3 {
+				t.Run(fmt.Sprintf("%s, target holds %s, after statement %d", side, held, statement), func(t *testing.T) {
+					var at int64
+					var s *scene
+					fired := false
+					hook := func(r *http.Request, n int) {
+						if s == nil || fired || n != statement || !reads(r, "m") {
+							return
+						}
+						fired = true
+						end := s.src
+						if side == "target" {
+							end = s.dst
+						}
+						end.Write(bucket, fmt.Sprintf("m,h=new v=7i %d", at+5))
+					}
+					b := buckets{}
+					if side == "source" {
+						b.src.Between = hook
+					} else {
+						b.dst.Between = hook
+					}
+					direct(t, b, func(w *scene) {
+						at = now() - int64(24*time.Hour)
+						for i := range 4 {
+							w.put("m,h=%d v=%di %d", i, i, at)
+							switch held {
+							case "the same":
+								w.dst.Write(bucket, fmt.Sprintf("m,h=%d v=%di %d", i, i, at))
+							case "another value":
+								w.dst.Write(bucket, fmt.Sprintf("m,h=%d v=%di %d", i, i+1, at))
+							}
+						}
+						s = w
+						s.sync()
+						if !fired {
+							t.Fatal("void: nobody wrote")
+						}
+						lies, err := s.lies(s.t.Context(), mirror.MinTime)
+						if err != nil || len(lies) > 0 {
+							t.Errorf("%v, %v", lies, err)
+						}
+						s.sync()
+						s.proven()
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestAnotherHandBehindTheWrite: a value that is another one on the target right after it was acknowledged is found by the read-back.
+func TestAnotherHandBehindTheWrite(t *testing.T) {
+	for _, held := range []int{0, 3, 10} {
+		t.Run(fmt.Sprint(held), func(t *testing.T) {
+			direct(t, buckets{}, func(s *scene) {
+				at := now() - int64(24*time.Hour)
+				for i := range 10 {
+					s.put("m,h=%d v=%di %d", i, i, at)
+					if i < held {
+						s.dst.Write(bucket, fmt.Sprintf("m,h=%d v=%di %d", i, i+7, at))
+					}
+				}
+				f := s.dst.Fault(influxtest.Writes, influxtest.Rewrite(func(status int, _ http.Header, body []byte) (int, []byte) {
+					s.dst.Write(bucket, fmt.Sprintf("m,h=1 v=99i %d", at))
+					return status, body
+				})).Times(1)
+				for range 3 {
+					s.sync()
+					lies, err := s.lies(s.t.Context(), mirror.MinTime)
+					if err != nil || len(lies) > 0 {
+						t.Errorf("%v, %v", lies, err)
+					}
+				}
+				if f.Fired() == 0 {
+					t.Error("void")
+				}
+				s.proven()
+			})
+		})
+	}
+}
+
+// TestLostParts: an answer that lacks a series, or its end, is no answer, wherever it is lost.
+func TestLostParts(t *testing.T) {
+	for name, lose := range map[string]func(*world, int, http.Header, []byte) (int, []byte){"a part": (*world).losePart, "the end": (*world).loseEnd} {
+		for _, side := range []string{"source", "target", "both"} {
+			for _, held := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s at the %s, target holds some %t", name, side, held), func(t *testing.T) {
+					direct(t, buckets{}, func(s *scene) {
+						at := now() - int64(24*time.Hour)
+						for i := range 5 {
+							for j := range 300 { // so many values a series are read series by series
+								s.put("m,h=%d v=%di %d", i, j, at+int64(j)*int64(time.Second))
+							}
+						}
+						if held {
+							for _, x := range s.src.Dump(bucket)[:900] {
+								m := sample(x)
+								s.dst.Write(bucket, string(lineproto.AppendLine(nil, &m)))
+							}
+						}
+						fault := influxtest.Rewrite(func(status int, h http.Header, body []byte) (int, []byte) { return lose(s.world, status, h, body) })
+						fired := 0
+						for range 12 {
+							var faults []*influxtest.Injected
+							if side != "target" {
+								faults = append(faults, s.src.Fault(influxtest.Queries, fault).Times(1+s.rnd.IntN(8)))
+							}
+							if side != "source" {
+								faults = append(faults, s.dst.Fault(influxtest.Queries, fault).Times(1+s.rnd.IntN(8)))
+							}
+							_, _ = s.try(engine.Goal{Insist: true})
+							for _, f := range faults {
+								fired += f.Fired()
+								f.Remove()
+							}
+							if s.pair == nil {
+								continue
+							}
+							lies, err := s.lies(s.t.Context(), mirror.MinTime)
+							if err != nil || len(lies) > 0 {
+								t.Fatalf("%v, %v", lies, err)
+							}
+						}
+						if fired < 12 {
+							t.Errorf("void: %d faults fired", fired)
+						}
+						s.sync()
+						s.proven()
+					})
+				})
+			}
+		}
 	}
 }

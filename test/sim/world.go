@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tinylib/msgp/msgp"
 
 	"influxmirror/influxtest"
 	"influxmirror/internal/engine"
@@ -182,7 +185,9 @@ func (w *world) breakLink() {
 		{"500", influxtest.Status(500, 0, "timeout")},
 		{"204 and nothing done", influxtest.Status(204, 0, "")},
 		{"stall", influxtest.Stall(0)},
-	}[w.rnd.IntN(11)]
+		{"a part lost", influxtest.Rewrite(w.losePart)},
+		{"the end lost", influxtest.Rewrite(w.loseEnd)},
+	}[w.rnd.IntN(13)]
 	s, side := w.src, "source"
 	match := influxtest.Queries
 	if w.rnd.IntN(2) == 0 {
@@ -192,6 +197,39 @@ func (w *world) breakLink() {
 	n := 1 + w.rnd.IntN(4)
 	w.note("fault %s at the %s, %d times", f.name, side, n)
 	w.faults = append(w.faults, s.Fault(match, f.fault).Times(n))
+}
+
+// parts cuts an answer to a query into its documents: one for each chunk of each statement.
+func parts(body []byte) (out [][]byte) {
+	for len(body) > 0 {
+		rest, err := msgp.Skip(body)
+		if err != nil {
+			return nil
+		}
+		out = append(out, body[:len(body)-len(rest)])
+		body = rest
+	}
+	return out
+}
+
+// losePart takes a document out of an answer, as a proxy may that puts it together again. It is never all that a statement found: that
+// a server finds nothing is what it says when it finds nothing.
+func (w *world) losePart(status int, h http.Header, body []byte) (int, []byte) {
+	all := parts(body)
+	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 3 {
+		return status, body
+	}
+	i := 1 + w.rnd.IntN(len(all)-2)
+	return status, bytes.Join(slices.Delete(all, i, i+1), nil)
+}
+
+// loseEnd takes the last documents away.
+func (w *world) loseEnd(status int, h http.Header, body []byte) (int, []byte) {
+	all := parts(body)
+	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 2 {
+		return status, body
+	}
+	return status, bytes.Join(all[:len(all)-1-w.rnd.IntN(min(3, len(all)-1))], nil)
 }
 
 func (w *world) mend() (fired int) {
