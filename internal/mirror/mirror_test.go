@@ -69,7 +69,7 @@ func TestGridFromZeroTime(t *testing.T) {
 		if got, want := g.Group(at).Start, time.Unix(0, at).UTC().Truncate(time.Duration(g.duration)).UnixNano(); got != want {
 			t.Fatalf("%s lies in a group from %s, servers say %s", FormatTime(at), FormatTime(got), FormatTime(want))
 		}
-		if o := g.Offset(); o < 0 || o >= g.duration || (g.Group(at).Start-o)%g.duration != 0 {
+		if o := g.Offset(); o < 0 || o >= g.duration || floorMod(g.Group(at).Start, g.duration) != o {
 			t.Fatalf("offset %d", o)
 		}
 	})
