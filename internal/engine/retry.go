@@ -27,8 +27,9 @@ func stops(err error) bool {
 // may hold a part of it: from then on both sides are compared, and only what differs is sent.
 // It returns the parts that are still to be done: when until has come, history makes room for the tail.
 func (m *Mirror) persist(ctx context.Context, e ends, t plan.Transfer, until time.Time) (total outcome, rest []plan.Transfer, err error) {
-	rest = m.fit(t)
+	rest = []plan.Transfer{t}
 	for len(rest) > 0 {
+		rest = append(m.fit(rest[0]), rest[1:]...)
 		if over(until, 0) {
 			return total, rest, nil
 		}
@@ -130,19 +131,19 @@ func (m *Mirror) pace(t plan.Transfer, took time.Duration) {
 	}
 }
 
-// fit halves a Transfer until its parts are what the link moves in chunkTime.
+// fit halves a Transfer until its first part is what the link moves in chunkTime. The other parts are fitted when their turn comes: a server may
+// count more than anybody can hold.
 func (m *Mirror) fit(t plan.Transfer) []plan.Transfer {
-	if int64(t.Samples) <= 2*m.limit.Load() || !t.Prove {
-		return []plan.Transfer{t}
-	}
-	compare := t.Compare
-	var out []plan.Transfer
-	for _, h := range halves(t) {
-		if h.Chunk == t.Chunk {
-			return []plan.Transfer{t}
+	out := []plan.Transfer{t}
+	for t.Prove && out[0].Samples/2 > uint64(m.limit.Load()) {
+		parts := halves(out[0])
+		if len(parts) == 1 {
+			break
 		}
-		h.Compare = compare
-		out = append(out, m.fit(h)...)
+		for i := range parts {
+			parts[i].Compare = out[0].Compare
+		}
+		out = append(parts, out[1:]...)
 	}
 	return out
 }

@@ -255,7 +255,7 @@ const tailReach = 10 * mirror.TailWidth
 func (p Policy) split(t Transfer) []Transfer {
 	n := (t.Samples + p.MaxSamples - 1) / max(p.MaxSamples, 1)
 	w := t.Chunk.Window
-	if n = min(n, w.Width(), 1<<16); n <= 1 {
+	if n = min(n, w.Width(), 1<<12); n <= 1 {
 		return []Transfer{t}
 	}
 	step := int64((w.Width()-1)/n) + 1
