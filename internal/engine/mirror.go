@@ -46,6 +46,10 @@ type Mirror struct {
 	wake      chan struct{}
 	seen      seen
 	seenKnown bool
+	restart   struct { // of the target, as it was noticed
+		started string // which start
+		noticed int64  // target clock
+	}
 	backlog   map[key]bool               // slots to look at again in the next Pass
 	looked    map[key]uint64             // slots this Pass looked at, with the source's count
 	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -53,7 +54,7 @@ func (m *Mirror) scrub(ctx context.Context, e ends) error {
 		if time.Since(began) > scrubSlice || ctx.Err() != nil {
 			return m.ledger.SetState(context.WithoutCancel(ctx), scrubNote, at)
 		}
-		if err := m.checkTarget(ctx, e, s, mirror.Axis); err != nil {
+		if err := m.checkTarget(ctx, e, s, mirror.Axis, math.MaxInt64); err != nil {
 			return err
 		}
 		at.Measurement, at.Start = s.Measurement, s.Window.Start
@@ -61,12 +62,16 @@ func (m *Mirror) scrub(ctx context.Context, e ends) error {
 	return m.ledger.SetState(ctx, scrubNote, scrubbing{Started: at.Started, Done: true})
 }
 
-// recheck reads the newest of a restarted target again and drops the Proofs it no longer bears out.
+// recheck reads the newest of a restarted target again and drops the Proofs it no longer bears out. What was read since the restart was
+// noticed is not read once more when the link breaks before the end.
 func (m *Mirror) recheck(ctx context.Context, e ends) error {
+	if now := e.dst.Counters.Started; m.restart.started != now {
+		m.restart.started, m.restart.noticed = now, e.dst.Date
+	}
 	w := mirror.Window{Start: e.src.Date - restartReach, Stop: e.policy.Horizon}
 	for _, s := range m.ordered() {
 		if s.Window.Overlaps(w) {
-			if err := m.checkTarget(ctx, e, s, w); err != nil {
+			if err := m.checkTarget(ctx, e, s, w, m.restart.noticed); err != nil {
 				return err
 			}
 		}
@@ -88,9 +93,9 @@ func (m *Mirror) ordered() []mirror.Summary {
 	return out
 }
 
-// checkTarget reads the target where Proofs of one shard group overlap w. A Proof that it bears out is dated anew on the target's side, any other is
+// checkTarget reads the target where Proofs of one shard group overlap w and were checked before a time of the target's clock. A Proof that it bears out is dated anew on the target's side, any other is
 // dropped and its slot looked at in the next Pass.
-func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mirror.Window) error {
+func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mirror.Window, before int64) error {
 	if s.Window.Stop <= e.policy.Floor() {
 		return nil
 	}
@@ -100,7 +105,7 @@ func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mi
 	}
 	var due []mirror.Proof
 	for _, p := range g.Proofs {
-		if p.Window.Overlaps(w) && p.Window.Start >= e.policy.Floor() {
+		if p.Window.Overlaps(w) && p.Window.Start >= e.policy.Floor() && p.CheckedAt < before {
 			due = append(due, p)
 		}
 	}
@@ -108,14 +113,14 @@ func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mi
 	var exceptions []mirror.Exception
 	for len(due) > 0 {
 		c, n := chunkOf(s.Measurement, due)
-		r, err := m.target.Read(ctx, c, nil)
-		if err != nil && mirror.KindOf(err) != mirror.MultiShard {
+		r, err := readTarget(ctx, m.target, c)
+		if err != nil {
 			return err
 		}
 		run := due[:n]
 		due = due[n:]
-		if err != nil || r.Live {
-			continue // older shards, cut otherwise, or written to now: verify reads them
+		if r.Live {
+			continue // written to now: verify reads it
 		}
 		for _, p := range run {
 			if r.Cells[c.Index(p.Window.Start)] == p.Target {
@@ -153,4 +158,34 @@ func chunkOf(measurement string, proofs []mirror.Proof) (c mirror.Chunk, n int) 
 		c.Window.Stop = w.Stop
 	}
 	return c, n
+}
+
+// readTarget reads the Cells of a Chunk that may lie in several shards.
+func readTarget(ctx context.Context, t Target, c mirror.Chunk) (mirror.Reading, error) {
+	r, err := t.Read(ctx, c, nil)
+	if mirror.KindOf(err) != mirror.MultiShard || c.Window.Width() < 2 {
+		return r, err
+	}
+	at, n := c.Window.Middle(), c.Cells()
+	if n > 1 {
+		at = c.Cell(n / 2).Start
+	}
+	var out mirror.Reading
+	for i, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
+		r, err := readTarget(ctx, t, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(min(uint64(c.Width), w.Width()))})
+		if err != nil {
+			return r, err
+		}
+		switch {
+		case i == 0:
+			out = r
+			continue
+		case n > 1:
+			out.Cells = append(out.Cells, r.Cells...)
+		default:
+			out.Cells = []mirror.Fingerprint{out.Total().Add(r.Total())}
+		}
+		out.Live, out.Date = out.Live || r.Live, min(out.Date, r.Date)
+	}
+	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -45,6 +46,19 @@ type world struct {
 	log       []string
 	restarted bool // the source was
 	settings  engine.Settings
+
+	mu     sync.Mutex // guards chance, which requests draw from
+	chance *rand.Rand
+}
+
+// draw is for requests: what they draw, and in which order, leaves the story as it is.
+func (w *world) draw(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.chance == nil {
+		w.chance = rand.New(rand.NewPCG(2, 2))
+	}
+	return w.chance.IntN(n)
 }
 
 func newWorld(seed uint64, dir string) (*world, error) {
@@ -219,7 +233,7 @@ func (w *world) losePart(status int, h http.Header, body []byte) (int, []byte) {
 	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 3 {
 		return status, body
 	}
-	i := 1 + w.rnd.IntN(len(all)-2)
+	i := 1 + w.draw(len(all)-2)
 	return status, bytes.Join(slices.Delete(all, i, i+1), nil)
 }
 
@@ -229,7 +243,7 @@ func (w *world) loseEnd(status int, h http.Header, body []byte) (int, []byte) {
 	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 2 {
 		return status, body
 	}
-	return status, bytes.Join(all[:len(all)-1-w.rnd.IntN(min(3, len(all)-1))], nil)
+	return status, bytes.Join(all[:len(all)-1-w.draw(min(3, len(all)-1))], nil)
 }
 
 func (w *world) mend() (fired int) {
