@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/tinylib/msgp/msgp"
 
 	"influxmirror/internal/mirror"
@@ -354,5 +356,37 @@ func TestMetricsOfOddServers(t *testing.T) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestBomb: an answer that unpacks to more than a small answer may have ends there.
+func TestBomb(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	head := msgp.AppendString(msgp.AppendMapHeader(nil, 1), "x")
+	_, _ = z.Write(append(head, 0xc6, 0x7f, 0xff, 0xff, 0xff)) // 2 GiB to pass over
+	zeros := make([]byte, 1<<20)
+	for range 256 {
+		_, _ = z.Write(zeros)
+	}
+	_ = z.Close()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", msgpackType)
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	}))
+	defer s.Close()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(Options{Side: mirror.SourceSide, URL: u, Bucket: "b"})
+	defer c.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = c.TagKeys(context.Background())
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; mirror.KindOf(err) != mirror.TooLarge || used > 64<<20 {
+		t.Errorf("%d MiB were allocated: %v", used>>20, err)
 	}
 }

@@ -834,3 +834,62 @@ func TestRestartBehindABadLink(t *testing.T) {
 		s.proven()
 	})
 }
+
+// TestEmptiedSource: an empty source where much is proven is an alarm until the owner decides, also for a new process; the target keeps what it has.
+func TestEmptiedSource(t *testing.T) {
+	direct(t, buckets{}, func(s *scene) {
+		for i := range 5 {
+			s.put("m v=%di %d", i, now()-int64(i)*int64(week)-int64(time.Hour))
+		}
+		s.sync()
+		load := s.src.Unload(bucket)
+		for i := range 3 {
+			var b *engine.Blocked
+			if _, err := s.try(engine.Goal{Insist: i%2 == 0}); i != 1 && !errors.As(err, &b) {
+				t.Errorf("pass %d: %v", i, err)
+			}
+			s.stop()
+			if err := s.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		load()
+		s.sync()
+		s.proven()
+		s.src.Delete(bucket, "m", mirror.MinTime, mirror.MaxTime)
+		if err := s.mirror.Accept(s.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.sync()
+		if n := len(s.dst.Dump(bucket)); n != 5 {
+			t.Errorf("the target holds %d samples", n)
+		}
+	})
+}
+
+// TestBucketMadeAnew: proofs belong to the buckets they were made of, not to names: what is proven of one is not believed of the next.
+func TestBucketMadeAnew(t *testing.T) {
+	for _, side := range []string{"source", "target"} {
+		t.Run(side, func(t *testing.T) {
+			direct(t, buckets{}, func(s *scene) {
+				at := now() - int64(week) - int64(time.Hour)
+				for i := range 5 {
+					s.put("m v=%di %d", i, at+int64(i))
+				}
+				s.sync()
+				end := s.src
+				if side == "target" {
+					end = s.dst
+				}
+				end.DeleteBucket(bucket)
+				end.CreateBucket(bucket, 0, week)
+				for i := range 5 {
+					s.put("m v=%di %d", i+10, at+int64(i))
+				}
+				time.Sleep(6 * time.Minute) // as long as a probe is believed
+				s.sync()
+				s.proven()
+			})
+		})
+	}
+}
