@@ -20,7 +20,7 @@ func newTestLog(t *testing.T, s *influxtest.Server, token string) *actionLog {
 		t.Fatal(err)
 	}
 	return newActionLog(influx.NewTarget(influx.Options{Side: mirror.TargetSide, URL: u, Org: "lab", Bucket: "Logging",
-		Token: func() (string, error) { return token, nil }}), slog.New(slog.DiscardHandler))
+		Login: func() (influx.Login, error) { return influx.Login{Token: token}, nil }}), slog.New(slog.DiscardHandler))
 }
 
 func messages(s *influxtest.Server) (out []string) {

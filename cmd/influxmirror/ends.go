@@ -8,14 +8,41 @@ import (
 	"sync"
 	"time"
 
+	"influxmirror/internal/config"
 	"influxmirror/internal/engine"
 	"influxmirror/internal/influx"
 	"influxmirror/internal/mirror"
 )
 
+// reader is what commands need of a bucket that is read, whatever keeps it.
+type reader interface {
+	engine.Source
+	engine.Locator
+	engine.Inspector
+	URL() string // the address, without secrets
+	Close()
+}
+
+// writer is what commands need of a bucket that is written.
+type writer interface {
+	reader
+	Open(ctx context.Context, c mirror.Chunk) (engine.Writer, error)
+	// CreateBucket makes the bucket; zero durations: kept for ever, and shard groups as the keeper chooses.
+	CreateBucket(ctx context.Context, retention, shardGroup time.Duration) error
+}
+
+// namer is an end that can tell the present name of a bucket by its id.
+type namer interface {
+	BucketName(ctx context.Context, id string) (string, error)
+}
+
+func openSource(r config.Ref) reader { return influx.New(options(mirror.SourceSide, r)) }
+
+func openTarget(r config.Ref) writer { return influx.NewTarget(options(mirror.TargetSide, r)) }
+
 // sourceEnd is a source whose Probe is remembered for the target, and which looks for a bucket that was renamed.
 type sourceEnd struct {
-	*influx.Client
+	reader
 	wired *wired
 
 	mu   sync.Mutex
@@ -23,9 +50,9 @@ type sourceEnd struct {
 }
 
 func (s *sourceEnd) Probe(ctx context.Context) (mirror.Probe, error) {
-	p, err := s.Client.Probe(ctx)
+	p, err := s.reader.Probe(ctx)
 	if mirror.KindOf(err) == mirror.Missing {
-		err = s.wired.renamed(ctx, s.Client, mirror.SourceSide, err)
+		err = s.wired.renamed(ctx, s.reader, mirror.SourceSide, err)
 	}
 	if err == nil {
 		s.mu.Lock()
@@ -43,7 +70,7 @@ func (s *sourceEnd) probed() mirror.Probe {
 
 // targetEnd is a target that is made where it is missing, and whose retention and shard groups are compared with the source's.
 type targetEnd struct {
-	*influx.Target
+	writer
 	wired  *wired
 	how    mode
 	log    *slog.Logger
@@ -52,9 +79,9 @@ type targetEnd struct {
 }
 
 func (t *targetEnd) Probe(ctx context.Context) (mirror.Probe, error) {
-	p, err := t.Target.Probe(ctx)
+	p, err := t.writer.Probe(ctx)
 	if mirror.KindOf(err) == mirror.Missing {
-		err = t.wired.renamed(ctx, t.Client, mirror.TargetSide, err)
+		err = t.wired.renamed(ctx, t.writer, mirror.TargetSide, err)
 	}
 	if id := t.wired.usedBucket(ctx, mirror.TargetSide); mirror.KindOf(err) == mirror.Missing && id != "" && !t.how.force {
 		return p, &engine.Blocked{Reason: fmt.Sprintf("target %s: bucket %s (%s) is gone, or the token does not see it any more; nothing is made anew by itself; to copy everything into a new one: influxmirror accept %s",
@@ -62,7 +89,7 @@ func (t *targetEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 	}
 	if mirror.KindOf(err) == mirror.Missing && t.how.create {
 		if err = t.make(ctx); err == nil {
-			p, err = t.Target.Probe(ctx)
+			p, err = t.writer.Probe(ctx)
 		}
 	}
 	if t.absent = mirror.KindOf(err) == mirror.Missing && t.how.plan; t.absent {
@@ -81,7 +108,7 @@ func (t *targetEnd) Survey(ctx context.Context, req mirror.SurveyRequest, fn fun
 	if t.absent {
 		return nil
 	}
-	return t.Target.Survey(ctx, req, fn)
+	return t.writer.Survey(ctx, req, fn)
 }
 
 // Locate in a bucket that does not exist finds nothing.
@@ -89,7 +116,7 @@ func (t *targetEnd) Locate(ctx context.Context, at map[mirror.Window][]string) (
 	if t.absent {
 		return nil, nil
 	}
-	return t.Target.Locate(ctx, at)
+	return t.writer.Locate(ctx, at)
 }
 
 // make creates the bucket as the config and the source say.
@@ -149,12 +176,13 @@ func cliRetention(ns int64) string {
 }
 
 // renamed looks for the bucket that this mirror used before, by its id, when its name is not found.
-func (w *wired) renamed(ctx context.Context, c *influx.Client, side mirror.Side, missing error) error {
+func (w *wired) renamed(ctx context.Context, end reader, side mirror.Side, missing error) error {
 	id := w.usedBucket(ctx, side)
-	if id == "" {
+	n, can := end.(namer)
+	if id == "" || !can {
 		return missing
 	}
-	name, err := c.BucketName(ctx, id)
+	name, err := n.BucketName(ctx, id)
 	if err != nil || name == "" || ctx.Err() != nil {
 		return missing
 	}

@@ -16,7 +16,7 @@ func (a *app) swapped(cfg *config.Config) error {
 		return nil
 	}
 	return &engine.Blocked{Reason: fmt.Sprintf("%s: LOCAL and REMOTE are swapped: this machine mirrored %s to %s until now, and nothing was written the other way; "+
-		"swap them back, or if it is intended: influxmirror accept %s", cfg.Path, cfg.Endpoints[1].URL, cfg.Endpoints[0].URL, cfg.Mirrors[0].Name)}
+		"swap them back, or if it is intended: influxmirror accept %s", cfg.Path, cfg.Endpoints[1].Address(), cfg.Endpoints[0].Address(), cfg.Mirrors[0].Name)}
 }
 
 // hasLedger reports whether anything is remembered in dir, readable or not.

@@ -75,13 +75,13 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 	w := s.out
 	m := s.cfg.Mirror(name)
 	fmt.Fprintf(w, "%-50s %s\n", "verify "+name, time.Unix(0, v.Date).UTC().Format("2006-01-02 15:04:05Z"))
-	source, target := m.From.Endpoint.URL.String(), m.To.Endpoint.URL.String()
+	source, target := m.From.Endpoint.Address(), m.To.Endpoint.Address()
 	width := max(len(source), len(target))
 	for _, e := range []struct {
 		side, url string
 		p         mirror.Probe
 	}{{"source", source, v.Source}, {"target", target, v.Target}} {
-		fmt.Fprintf(w, "  %s  InfluxDB %s  %-*s  bucket %s (%s)\n", e.side, e.p.Version, width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
+		fmt.Fprintf(w, "  %s  %s  %-*s  bucket %s (%s)\n", e.side, product(e.p), width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
 	}
 	label := 0
 	for _, r := range engine.Rows {
@@ -179,4 +179,12 @@ func lineTime(line string) string {
 		return ""
 	}
 	return mirror.FormatTime(ns)
+}
+
+// product names what an end runs on.
+func product(p mirror.Probe) string {
+	if strings.HasPrefix(p.Product, "InfluxDB") {
+		return "InfluxDB " + p.Version
+	}
+	return p.Product + " " + p.Version
 }

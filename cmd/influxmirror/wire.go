@@ -196,8 +196,8 @@ func (a *app) openFor(names []string, want access) (*site, []*config.Mirror, err
 func (s *site) wire(m *config.Mirror, how mode) *wired {
 	log := s.log.With("mirror", m.Name)
 	w := &wired{site: s, cfg: m}
-	w.source = &sourceEnd{Client: influx.New(options(mirror.SourceSide, m.From)), wired: w}
-	w.target = &targetEnd{Target: influx.NewTarget(options(mirror.TargetSide, m.To)), wired: w, how: how, said: map[string]bool{}, log: log}
+	w.source = &sourceEnd{reader: openSource(m.From), wired: w}
+	w.target = &targetEnd{writer: openTarget(m.To), wired: w, how: how, said: map[string]bool{}, log: log}
 	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: slices.Index(s.cfg.Mirrors, m),
 		Digest: fmt.Sprint(m.Include, m.Exclude)}
 	if m.Since != nil {
@@ -218,7 +218,13 @@ func (w *wired) close() {
 func options(side mirror.Side, r config.Ref) influx.Options {
 	return influx.Options{
 		Side: side, URL: r.Endpoint.URL, Org: r.Endpoint.Org, Bucket: r.Bucket, Compress: !loopback(r.Endpoint.URL.Hostname()),
-		Token: func() (string, error) { return r.Endpoint.Token().Reveal(), nil },
+		Login: func() (influx.Login, error) {
+			user, secret := r.Endpoint.Login()
+			if user != "" {
+				return influx.Login{User: user, Password: secret.Reveal()}, nil
+			}
+			return influx.Login{Token: secret.Reveal()}, nil
+		},
 	}
 }
 

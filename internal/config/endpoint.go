@@ -14,8 +14,10 @@ import (
 // Endpoint is a server and what is needed to use it. Its methods may be called from any goroutine.
 type Endpoint struct {
 	Name string
-	URL  *url.URL // http or https, without user, query, fragment and last slash; not to be changed
-	Org  string
+	URL  *url.URL // http or https, without user, query, fragment and last slash; not to be changed; nil for an archive
+	Dir  string   // of an archive, absolute; "" for a server
+	Org  string   // "" for InfluxDB 1.x
+	User string   // "" where a token is used
 
 	tokenFile string // as the file writes it; "" where the token is in the file or in a variable
 	dir       string // of the file
@@ -38,11 +40,27 @@ func (e *Endpoint) Token() Secret {
 	return e.token
 }
 
+// Login returns the user's name with the password, or "" with the token, as they are now.
+func (e *Endpoint) Login() (user string, secret Secret) { return e.User, e.Token() }
+
+// Address is where it is, without secrets: a URL, or dir: and a path.
+func (e *Endpoint) Address() string {
+	if e.Dir != "" {
+		return "dir:" + e.Dir
+	}
+	return e.URL.String()
+}
+
 // String is the name and the address.
-func (e *Endpoint) String() string { return e.Name + " (" + e.URL.String() + ")" }
+func (e *Endpoint) String() string { return e.Name + " (" + e.Address() + ")" }
 
 // identity is the same for two endpoints that lead to the same buckets, as far as a config can tell.
-func (e *Endpoint) identity() string { return normal(e.URL) + "\n" + e.Org }
+func (e *Endpoint) identity() string {
+	if e.Dir != "" {
+		return e.Address()
+	}
+	return normal(e.URL) + "\n" + e.Org
+}
 
 const tlsLater = "certificates of the system's authorities work with url: https://…; leave this out"
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -37,12 +38,25 @@ type Options struct {
 	URL    *url.URL // scheme, host, path prefix
 	Org    string
 	Bucket string
-	// Token returns the token now in force; it is asked again before a 401 is believed.
-	Token func() (string, error)
+	// Login returns what to log in with now; it is asked again before a 401 is believed. nil: nothing is sent.
+	Login func() (Login, error)
 	// Dial replaces net.Dialer, for tests and wrapped connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Compress asks for compressed answers: worth it on any link slower than the server's compressor.
 	Compress bool
+}
+
+// Login is what a server lets in: a token, or a name and password. The zero Login is for servers that ask for none.
+type Login struct{ Token, User, Password string }
+
+// set puts the Login where it belongs: into a header and nowhere else.
+func (l Login) set(h http.Header) {
+	switch {
+	case l.Token != "":
+		h.Set("Authorization", "Token "+l.Token)
+	case l.User != "":
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(l.User+":"+l.Password)))
+	}
 }
 
 // Client reads one bucket. It is safe for concurrent use.
@@ -182,14 +196,12 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	}
 	req.Header.Set("Cache-Control", "no-cache")
 	req.Header.Set("User-Agent", "influxmirror")
-	if c.o.Token != nil {
-		token, err := c.o.Token()
+	if c.o.Login != nil {
+		login, err := c.o.Login()
 		if err != nil {
 			return nil, c.fail(r, mirror.Rights, 0, err)
 		}
-		if token != "" {
-			req.Header.Set("Authorization", "Token "+token)
-		}
+		login.set(req.Header)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

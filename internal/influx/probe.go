@@ -178,7 +178,11 @@ func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 			return err
 		}
 	}
-	token, _ := c.o.Token()
+	var token string
+	if c.o.Login != nil {
+		login, _ := c.o.Login()
+		token = login.Token
+	}
 	for _, au := range auths.Authorizations {
 		if au.Token == token && token != "" && au.OrgID != p.OrgID {
 			return &mirror.Error{Kind: mirror.Blocked, Side: c.o.Side, URL: c.URL(), Op: "read the token's organisation", Err: fmt.Errorf(

@@ -18,7 +18,7 @@ func targetOf(t *testing.T, s *servers.Server, bucket string) *Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewTarget(Options{Side: mirror.SourceSide, URL: u, Org: s.Org, Bucket: bucket, Token: func() (string, error) { return s.Token, nil }})
+	c := NewTarget(Options{Side: mirror.SourceSide, URL: u, Org: s.Org, Bucket: bucket, Login: func() (Login, error) { return Login{Token: s.Token}, nil }})
 	t.Cleanup(c.Close)
 	return c
 }

@@ -79,7 +79,7 @@ func TestTransportFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			end := NewTarget(Options{Side: mirror.TargetSide, URL: u, Org: s.Org, Bucket: "b", Token: func() (string, error) { return s.Token, nil }})
+			end := NewTarget(Options{Side: mirror.TargetSide, URL: u, Org: s.Org, Bucket: "b", Login: func() (Login, error) { return Login{Token: s.Token}, nil }})
 			defer end.Close()
 			ctx := context.Background()
 			if _, err := end.Probe(ctx); err != nil {

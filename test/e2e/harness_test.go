@@ -121,7 +121,7 @@ func options(t *testing.T, side mirror.Side, at, org, bucket, token string) infl
 	if err != nil {
 		t.Fatal(err)
 	}
-	return influx.Options{Side: side, URL: u, Org: org, Bucket: bucket, Token: func() (string, error) { return token, nil }}
+	return influx.Options{Side: side, URL: u, Org: org, Bucket: bucket, Login: func() (influx.Login, error) { return influx.Login{Token: token}, nil }}
 }
 
 // start is a new process of influxmirror: nothing but the ledger is remembered.

@@ -86,7 +86,7 @@ func (w *world) start() error {
 	w.ledger = l
 	options := func(side mirror.Side, s *influxtest.Server, p *pipe) influx.Options {
 		u, _ := url.Parse(s.URL)
-		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Token: func() (string, error) { return s.Token, nil }}
+		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Login: func() (influx.Login, error) { return influx.Login{Token: s.Token}, nil }}
 	}
 	source := influx.New(options(mirror.SourceSide, w.src, w.srcPipe))
 	target := influx.NewTarget(options(mirror.TargetSide, w.dst, w.dstPipe))
