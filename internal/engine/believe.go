@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"time"
 )
 
 const acceptedNote = "accepted"
@@ -63,7 +65,18 @@ func (m *Mirror) believe(ctx context.Context, e ends, totals [2]uint64) error {
 
 // Accept records the owner's decision that unblocks this pair.
 func (m *Mirror) Accept(ctx context.Context) error {
-	if _, err := m.probe(ctx); err != nil {
+	m.trusting = true
+	e, err := m.probe(ctx)
+	if m.trusting = false; err != nil {
+		return err
+	}
+	if err := m.recognise(ctx, e); errors.As(err, new(*Blocked)) {
+		err = m.void(ctx)
+		if err != nil {
+			return err
+		}
+		m.recognised = [2]recognition{{time.Now(), e.src.Counters.Started}, {time.Now(), e.dst.Counters.Started}}
+	} else if err != nil {
 		return err
 	}
 	return m.ledger.SetState(ctx, acceptedNote, accepted{Emptied: true, OldTarget: true})

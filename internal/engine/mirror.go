@@ -38,11 +38,13 @@ type Mirror struct {
 	// Observe, if set, is told what happens; it must not block.
 	Observe func(Event)
 
-	mu     sync.Mutex // guards the ledger's load-change-record and sums
-	ledger Ledger
-	bound  [2]string // identities of source and target that ledger belongs to
-	sums   map[key]mirror.Summary
+	mu         sync.Mutex // guards the ledger's load-change-record and sums
+	ledger     Ledger
+	bound      [2]string      // identities of source and target that ledger belongs to
+	recognised [2]recognition // of source and target, where an identity is weak
+	sums       map[key]mirror.Summary
 
+	trusting  bool // the owner is about to decide: weak identities are taken as they are
 	wake      chan struct{}
 	seen      seen
 	seenKnown bool
@@ -166,7 +168,7 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 	e.policy.Since = m.Since
 	e.policy.SourceFloor = plan.Retained(e.src.Date, e.src.Retention)
 	e.policy.TargetFloor = plan.Retained(e.dst.Date, e.dst.Retention)
-	return e, nil
+	return e, m.recognise(ctx, e)
 }
 
 // bind opens the Ledger of the pair. The pair is unordered: Proofs of A and B serve both directions.
@@ -190,6 +192,7 @@ func (m *Mirror) bind(ctx context.Context, e ends) error {
 		return err
 	}
 	if now := [2]string{e.src.Identity, e.dst.Identity}; m.bound != now {
+		m.recognised = [2]recognition{}
 		m.bound, m.queue = now, nil // what was found out about other buckets does not hold
 		clear(m.backlog)
 		clear(m.explained)

@@ -113,7 +113,7 @@ func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mi
 	var exceptions []mirror.Exception
 	for len(due) > 0 {
 		c, n := chunkOf(s.Measurement, due)
-		r, err := readTarget(ctx, m.target, c)
+		r, err := readWindows(ctx, m.target, c)
 		if err != nil {
 			return err
 		}
@@ -160,9 +160,9 @@ func chunkOf(measurement string, proofs []mirror.Proof) (c mirror.Chunk, n int) 
 	return c, n
 }
 
-// readTarget reads the Cells of a Chunk that may lie in several shards.
-func readTarget(ctx context.Context, t Target, c mirror.Chunk) (mirror.Reading, error) {
-	r, err := t.Read(ctx, c, nil)
+// readWindows reads the Cells of a Chunk that may lie in several shards.
+func readWindows(ctx context.Context, s Source, c mirror.Chunk) (mirror.Reading, error) {
+	r, err := s.Read(ctx, c, nil)
 	if mirror.KindOf(err) != mirror.MultiShard || c.Window.Width() < 2 {
 		return r, err
 	}
@@ -172,7 +172,7 @@ func readTarget(ctx context.Context, t Target, c mirror.Chunk) (mirror.Reading, 
 	}
 	var out mirror.Reading
 	for i, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-		r, err := readTarget(ctx, t, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(min(uint64(c.Width), w.Width()))})
+		r, err := readWindows(ctx, s, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(min(uint64(c.Width), w.Width()))})
 		if err != nil {
 			return r, err
 		}
