@@ -138,7 +138,6 @@ type entry struct {
 type section struct {
 	at      *yaml.Node
 	entries map[string]entry
-	after   []string // keys it has that a later version will know
 }
 
 // later says why a key is refused by this version.
@@ -166,7 +165,6 @@ func (d *decoder) section(n *yaml.Node, what string, known []string, after map[s
 			if why.secret {
 				d.source.hide(e.value)
 			}
-			s.after = append(s.after, e.key)
 			d.node(e.at, why.hint, "%s: %s", e.key, cmp.Or(why.message, "not supported by this version"))
 		case !contains(known, e.key):
 			d.source.hide(e.value)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 )
 
 const (
@@ -127,7 +126,7 @@ func (f *files) secretPaths(path, dir string) []string {
 }
 
 // secret reads the file of a secret and returns the path that decided. Errors hold neither path nor content.
-func (f *files) secret(file, dir string) (value Secret, path string, err error) {
+func (f *files) secret(file, dir string, kind secretKind) (value Secret, path string, err error) {
 	for _, path = range f.secretPaths(file, dir) {
 		data, mode, err := f.read(path, maxSecret)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -136,9 +135,9 @@ func (f *files) secret(file, dir string) (value Secret, path string, err error) 
 		if err == nil && f.public(path, mode) {
 			err = publicError(mode.Perm())
 		}
-		text := strings.TrimSpace(string(data))
+		text := kind.trim(string(data))
 		if err == nil {
-			err = checkSecret(text)
+			err = kind.check(text)
 		}
 		if err != nil {
 			return Secret{}, path, err

@@ -21,6 +21,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(full)
 	f.Add(small)
+	f.Add(old)
 	f.Add(settings)
 	dir := write(f, "station.token", "st-4711", "home.token", "ho-4711")
 	path := filepath.Join(dir, "influxmirror.yaml")
@@ -65,8 +66,11 @@ func checkWhole(t *testing.T, c *Config) {
 		t.Errorf("%+v", c)
 	}
 	for _, e := range c.Endpoints {
-		if e.URL == nil || e.URL.User != nil || e.URL.Host == "" || e.Org == "" || e.Token().IsZero() || c.Endpoint(e.Name) != e {
+		if e.URL == nil || e.URL.User != nil || e.URL.Host == "" || c.Endpoint(e.Name) != e {
 			t.Errorf("%+v", e)
+		}
+		if secret := !e.Token().IsZero(); (e.Org != "" || e.User != "") != secret || e.Org != "" && e.User != "" {
+			t.Errorf("half a login: %+v", e)
 		}
 	}
 	for _, m := range c.Mirrors {
