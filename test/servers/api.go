@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,15 +19,18 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do sends one request with the server's own token (a header "Authorization" replaces it). path may hold a query; headers are
+// Do sends one request with the server's own token or user (a header "Authorization" replaces it). path may hold a query; headers are
 // name, value, name, value.
 func (s *Server) Do(method, path, body string, headers ...string) (Answer, error) {
 	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
 	}
-	if s.Token != "" {
+	switch {
+	case s.Token != "":
 		req.Header.Set("Authorization", "Token "+s.Token)
+	case s.User != "":
+		req.SetBasicAuth(s.User, s.Password)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -52,7 +56,7 @@ func (s *Server) Query(db, q string) string {
 // Write stores lines in a bucket (2.x: its name or id; 1.x: db or db/rp), all of them or the test ends.
 func (s *Server) Write(bucket, lines string) {
 	path := "/api/v2/write?" + url.Values{"org": {s.Org}, "bucket": {bucket}}.Encode()
-	if s.Kind == V1 {
+	if s.Kind.Old() {
 		db, rp, _ := strings.Cut(bucket, "/")
 		path = "/write?" + url.Values{"db": {db}, "rp": {rp}}.Encode()
 	}
@@ -63,18 +67,23 @@ func (s *Server) Write(bucket, lines string) {
 }
 
 // CreateBucket makes a bucket and returns its id. Zero durations: kept for ever, and the server's own choice of shard groups.
-// On 1.x name is "db" or "db/rp" ("autogen" when left out), made the default, and is returned.
+// On 1.x name is "db" or "db/rp" ("autogen" when left out) and is returned; the first policy of a database is its default.
 func (s *Server) CreateBucket(name string, retention, shardGroupDuration time.Duration) string {
-	if s.Kind == V1 {
+	if s.Kind.Old() {
 		db, rp, ok := strings.Cut(name, "/")
 		if !ok {
 			rp = "autogen"
 		}
-		q := "CREATE DATABASE " + quote(db) + " WITH DURATION " + durationV1(retention) + " REPLICATION 1"
+		policy := " DURATION " + durationV1(retention) + " REPLICATION 1"
 		if shardGroupDuration != 0 {
-			q += " SHARD DURATION " + durationV1(shardGroupDuration)
+			policy += " SHARD DURATION " + durationV1(shardGroupDuration)
 		}
-		if a := s.Query("", q+" NAME "+quote(rp)); strings.Contains(a, `"error"`) {
+		// On a database that exists with another policy the first is refused.
+		a := s.Query("", "CREATE DATABASE "+quote(db)+" WITH"+policy+" NAME "+quote(rp))
+		if strings.Contains(a, "conflicts with an existing policy") {
+			a = s.Query("", "CREATE RETENTION POLICY "+quote(rp)+" ON "+quote(db)+policy)
+		}
+		if strings.Contains(a, `"error"`) {
 			s.fail("create database %s: %s", name, a)
 		}
 		return name
@@ -107,16 +116,30 @@ func (s *Server) CreateToken(read, write []string) string {
 	return made.Token
 }
 
+// CreateUser makes a user of 1.x with Auth. Each grant is a privilege and a database: "READ db", "WRITE db" or "ALL db".
+func (s *Server) CreateUser(name, password string, grants ...string) {
+	statements := []string{"CREATE USER " + quote(name) + " WITH PASSWORD '" + strings.ReplaceAll(password, "'", `\'`) + "'"}
+	for _, g := range grants {
+		privilege, db, _ := strings.Cut(g, " ")
+		statements = append(statements, "GRANT "+privilege+" ON "+quote(db)+" TO "+quote(name))
+	}
+	if a := s.Query("", strings.Join(statements, ";")); strings.Contains(a, `"error"`) {
+		s.fail("create user %s: %s", name, a)
+	}
+}
+
 // setup makes a fresh server ready for use, and learns the ids of one that was set up earlier.
 func (s *Server) setup() error {
-	if s.Kind == V1 {
+	if s.Kind.Old() {
 		s.BucketID = s.Bucket
-		for _, e := range s.env {
-			if strings.HasPrefix(e, "INFLUXDB_HTTP_AUTH_ENABLED=t") {
-				return nil // the first user, and with it everything else, is the caller's
-			}
+		if slices.Contains(s.env, Auth) {
+			s.User, s.Password = "admin", "a password"
+			// The first user may be made by anyone; on the data of an earlier run this is refused.
+			s.Query("", "CREATE USER "+quote(s.User)+" WITH PASSWORD '"+s.Password+"' WITH ALL PRIVILEGES")
 		}
-		s.Query("", "CREATE DATABASE "+quote(s.Bucket))
+		if a := s.Query("", "CREATE DATABASE "+quote(s.Bucket)); strings.Contains(a, `"error"`) {
+			return fmt.Errorf("create database %s: %s", s.Bucket, a)
+		}
 		return nil
 	}
 	s.Token, s.Org = token, Org

@@ -12,9 +12,12 @@ import (
 	"sync"
 )
 
-// binary returns the path of a server's executable, building both servers when the cache does not hold them.
+// binary returns the path of a server's executable, building or fetching it when the cache does not hold it.
 func binary(kind Kind) (string, error) {
-	dir, err := cache()
+	if kind == V16 {
+		return packaged()
+	}
+	dir, err := built()
 	if err != nil {
 		return "", err
 	}
@@ -24,20 +27,26 @@ func binary(kind Kind) (string, error) {
 	return filepath.Join(dir, "influxd-2.7.12"), nil
 }
 
-var cache = sync.OnceValues(func() (string, error) {
+var (
+	built    = sync.OnceValues(func() (string, error) { return script("build.sh") })
+	packaged = sync.OnceValues(func() (string, error) { return script("debian.sh") })
+)
+
+// script runs one of the scripts beside this file and returns what it prints.
+func script(name string) (string, error) {
 	here, err := sourceDir()
 	if err != nil {
 		return "", err
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command("bash", filepath.Join(here, "build.sh"))
+	cmd := exec.Command("bash", filepath.Join(here, name))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		said := strings.TrimSpace(stderr.String())
-		return "", fmt.Errorf("build.sh: %w: %s", err, said[strings.LastIndexByte(said, '\n')+1:])
+		return "", fmt.Errorf("%s: %w: %s", name, err, said[strings.LastIndexByte(said, '\n')+1:])
 	}
 	return strings.TrimSpace(stdout.String()), nil
-})
+}
 
 // sourceDir is where build.sh lies.
 func sourceDir() (string, error) {

@@ -36,7 +36,7 @@ func (s *Server) start() error {
 	cmd := exec.Command(s.binary)
 	cmd.Dir = s.Dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "TZ=UTC"}
-	if s.Kind == V1 {
+	if s.Kind.Old() {
 		conf := filepath.Join(s.Dir, "influxdb.conf")
 		if err := os.WriteFile(conf, []byte(s.configV1()), 0o600); err != nil {
 			return err
@@ -96,7 +96,7 @@ bind-address = "127.0.0.1:0"
 
 func (s *Server) awaitReady(p *process) error {
 	path := "/health"
-	if s.Kind == V1 {
+	if s.Kind.Old() {
 		path = "/ping"
 	}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {

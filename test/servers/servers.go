@@ -1,7 +1,7 @@
 // Package servers runs real InfluxDB servers for tests and benchmarks: one process each, on a free loopback port, in a directory of its own.
 //
 // It owns the processes and the few administrative calls that set a scene (buckets, tokens, raw HTTP). It knows nothing of influxmirror.
-// The binaries come from build.sh, which builds them on first use; where they cannot be built, tests are skipped, and in CI they fail.
+// The binaries come from build.sh, which builds them on first use, and from debian.sh; where there are none, tests are skipped, and in CI they fail.
 package servers
 
 import (
@@ -19,16 +19,20 @@ import (
 type Kind int
 
 const (
-	V2 Kind = iota // InfluxDB 2.7.12
-	V1             // InfluxDB 1.13.2
+	V2  Kind = iota // InfluxDB 2.7.12
+	V1              // InfluxDB 1.13.2
+	V16             // InfluxDB 1.6.7, as Debian has it
 )
 
 func (k Kind) String() string {
-	if k == V1 {
-		return "influxdb 1.13.2"
-	}
-	return "influxdb 2.7.12"
+	return [...]string{"influxdb 2.7.12", "influxdb 1.13.2", "influxdb 1.6.7"}[k]
 }
+
+// Old reports whether it is a server of the 1.x line: databases and users, no buckets and tokens.
+func (k Kind) Old() bool { return k != V2 }
+
+// Auth is an entry of env that makes a 1.x server ask for users. It is set up with the one in Server.User, who may do everything.
+const Auth = "INFLUXDB_HTTP_AUTH_ENABLED=true"
 
 // What every server is set up with. On 1.x the bucket is a database of that name with the retention policy "autogen".
 const (
@@ -43,7 +47,9 @@ type Server struct {
 	Kind     Kind
 	URL      string // http://127.0.0.1:PORT, the same after Restart
 	Dir      string // data and log
-	Token    string // may do everything; empty on 1.x, where authentication is off
+	Token    string // may do everything; empty on 1.x
+	User     string // may do everything; empty except on 1.x with Auth, as is Password
+	Password string
 	Org      string // empty on 1.x, like OrgID
 	OrgID    string
 	Bucket   string
