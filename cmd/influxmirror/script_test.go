@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 				e.Defer(s.Close)
 				e.Values[side] = s
 				e.Setenv(strings.ToUpper(side), s.URL)
+				e.Setenv(strings.ToUpper(side)+"_PORT", s.URL[strings.LastIndexByte(s.URL, ':')+1:])
 				s.CreateBucket("lab", 0, 7*24*time.Hour)
 			}
 			e.Setenv("HOME", e.WorkDir)
