@@ -44,7 +44,7 @@ type step struct {
 }
 
 func (a *app) plan(ctx context.Context, names []string) error {
-	s, chosen, err := a.openFor(names, reads)
+	s, chosen, err := a.openFor(ctx, names, reads)
 	if err != nil {
 		return err
 	}

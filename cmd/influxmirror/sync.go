@@ -33,7 +33,7 @@ func (a *app) syncCommand() *cobra.Command {
 }
 
 func (a *app) sync(ctx context.Context, names []string, strict bool) error {
-	s, chosen, err := a.openFor(names, writes)
+	s, chosen, err := a.openFor(ctx, names, writes)
 	if err != nil {
 		return err
 	}

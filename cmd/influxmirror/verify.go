@@ -39,7 +39,7 @@ func (a *app) verifyCommand() *cobra.Command {
 }
 
 func (a *app) verify(ctx context.Context, names []string, how verifying) error {
-	s, chosen, err := a.openFor(names, either)
+	s, chosen, err := a.openFor(ctx, names, either)
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ type mode struct {
 }
 
 // openFor loads the config, finds the mirrors named, and opens their site.
-func (a *app) openFor(names []string, want access) (*site, []*config.Mirror, error) {
+func (a *app) openFor(ctx context.Context, names []string, want access) (*site, []*config.Mirror, error) {
 	cfg, err := a.load()
 	if err != nil {
 		return nil, nil, err
