@@ -126,7 +126,7 @@ func FuzzException(f *testing.F) {
 	}
 	f.Add([]byte{1, 'f', 0, 1, 0xff, 0xff, 0xff, 0xff, 0x7f}, int64(0))
 	f.Fuzz(func(t *testing.T, b []byte, start int64) {
-		e, err := parseException(b, start, mirror.Refused)
+		e, err := parseException(b, start, "extra/refused")
 		if err != nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"influxmirror/internal/mirror"
 )
@@ -24,11 +25,22 @@ import (
 
 func checkExceptions(w mirror.Window, list []mirror.Exception) error {
 	for _, e := range list {
-		if e.Window.Empty() || !w.Covers(e.Window) {
+		switch {
+		case e.Window.Empty() || !w.Covers(e.Window):
 			return fmt.Errorf("%w: exception of %s lies outside its group %s", ErrInvalid, e.Window, w)
+		case e.Class == mirror.Unsent, e.Back != "" && e.Class != mirror.Extra, e.Back == mirror.Extra, e.Back == mirror.Unsent:
+			return fmt.Errorf("%w: exception of %s is %s", ErrInvalid, e.Window, classOf(e))
 		}
 	}
 	return nil
+}
+
+// classOf returns what is stored as the class of e: "extra/refused" for Extra that was sent back and refused.
+func classOf(e mirror.Exception) string {
+	if e.Back != "" {
+		return string(e.Class) + "/" + string(e.Back)
+	}
+	return string(e.Class)
 }
 
 func appendException(b []byte, w mirror.Window, e mirror.Exception) []byte {
@@ -42,12 +54,13 @@ func appendException(b []byte, w mirror.Window, e mirror.Exception) []byte {
 }
 
 // parseException reads what appendException wrote for a group that starts at start. It trusts nothing.
-func parseException(b []byte, start int64, class mirror.Class) (mirror.Exception, error) {
+func parseException(b []byte, start int64, class string) (mirror.Exception, error) {
 	r := reader{b: b}
 	if r.byte() != blobVersion {
 		return mirror.Exception{}, errBlob
 	}
-	e := mirror.Exception{Class: class, Type: mirror.Type(r.byte())}
+	name, back, _ := strings.Cut(class, "/")
+	e := mirror.Exception{Class: mirror.Class(name), Back: mirror.Class(back), Type: mirror.Type(r.byte())}
 	e.Window.Start = start + int64(r.uvarint())
 	e.Window.Stop = e.Window.Start + int64(r.uvarint())
 	e.Field, e.Reason, e.Example = r.string(), r.string(), r.string()

@@ -5,14 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
 
 	"influxmirror/internal/mirror"
 )
 
-// Record replaces what is remembered of a group by g, in one durable transaction; a group without Proofs and
-// exceptions is removed. It stores nothing and returns an error that wraps ErrInvalid if a Proof does not hold, Proofs
+// Record replaces what is remembered of a group by g, in one durable transaction, Cells that this direction does not show among it; a group
+// without Proofs and exceptions is removed. It stores nothing and returns an error that wraps ErrInvalid if a Proof does not hold, Proofs
 // overlap or are out of order, or anything lies outside the group. After another error the old or the new group is
 // stored, never a mixture.
 func (p *Pair) Record(ctx context.Context, g mirror.Group) error {
@@ -22,6 +21,9 @@ func (p *Pair) Record(ctx context.Context, g mirror.Group) error {
 	}
 	if err := errors.Join(checkProofs(g.Window, g.Proofs), checkExceptions(g.Window, g.Exceptions)); err != nil {
 		return wrap(p.l.dir, op, err)
+	}
+	if p.turned {
+		g = g.Turn()
 	}
 	return wrap(p.l.dir, op, p.l.write(ctx, func(tx *sql.Tx) error { return p.record(ctx, tx, g) }))
 }
@@ -48,8 +50,9 @@ func (p *Pair) record(ctx context.Context, tx *sql.Tx, g mirror.Group) error {
 	sums := make([]int64, len(g.Exceptions))
 	for i, e := range g.Exceptions {
 		body := appendException(nil, g.Window, e)
-		sums[i] = sumException(buf, p.key, g.Measurement, start, i, e.Class, body)
-		_, err := tx.StmtContext(ctx, l.addExc).ExecContext(ctx, p.id, name, start, i, string(e.Class), body, sums[i])
+		class := classOf(e)
+		sums[i] = sumException(buf, p.key, g.Measurement, start, i, class, body)
+		_, err := tx.StmtContext(ctx, l.addExc).ExecContext(ctx, p.id, name, start, i, class, body, sums[i])
 		if err != nil {
 			return err
 		}
@@ -91,7 +94,7 @@ func (p *Pair) Group(ctx context.Context, measurement string, w mirror.Window) (
 		stored, sum, err := p.group(ctx, tx, p.l.read, measurement, w.Start)
 		switch {
 		case err == nil:
-			g = stored
+			g = p.shown(stored)
 		case errors.Is(err, errBlob):
 			bad, err = &sum, nil
 		case errors.Is(err, sql.ErrNoRows):
@@ -110,7 +113,16 @@ func (p *Pair) Group(ctx context.Context, measurement string, w mirror.Window) (
 	return g, nil
 }
 
-// group reads a group. It returns errBlob, and the checksum it found, for one that is not what was recorded.
+// shown returns what a stored group says in the pair's direction.
+func (p *Pair) shown(g mirror.Group) mirror.Group {
+	if p.turned {
+		g = g.Turn()
+	}
+	g.DropUnsent()
+	return g
+}
+
+// group reads a group as it is stored. It returns errBlob, and the checksum it found, for one that is not what was recorded.
 func (p *Pair) group(ctx context.Context, tx *sql.Tx, q groupQueries, measurement string, start int64) (g mirror.Group, sum int64, err error) {
 	s := mirror.Summary{Measurement: measurement, Window: mirror.Window{Start: start}}
 	var body []byte
@@ -158,10 +170,10 @@ func (p *Pair) exception(rows *sql.Rows, measurement string, start int64) (e mir
 	if err := rows.Scan(&n, &class, &body, &sum); err != nil {
 		return e, 0, err
 	}
-	if sumException(nil, p.key, measurement, start, n, mirror.Class(class), body) != sum {
+	if sumException(nil, p.key, measurement, start, n, class, body) != sum {
 		return e, 0, errBlob
 	}
-	e, err = parseException(body, start, mirror.Class(class))
+	e, err = parseException(body, start, class)
 	return e, sum, err
 }
 
@@ -180,101 +192,4 @@ func (p *Pair) drop(ctx context.Context, measurement string, start, sum int64) e
 		_, err = tx.StmtContext(ctx, p.l.dropSummary).ExecContext(ctx, p.id, name, start)
 		return err
 	})
-}
-
-// Summaries lists what is remembered of all groups by measurement and start, without reading the groups.
-func (p *Pair) Summaries(ctx context.Context) ([]mirror.Summary, error) {
-	var n int
-	if err := p.l.r.QueryRowContext(ctx, `SELECT count(*) FROM summary WHERE pair = ?`, p.id).Scan(&n); err != nil {
-		return nil, wrap(p.l.dir, "list groups", err)
-	}
-	rows, err := p.l.r.QueryContext(ctx, `SELECT measurement, start, stop, cells, source, target, excepted, extra, as_of, proof,
-		body_sum, sum FROM summary WHERE pair = ? ORDER BY measurement, start`, p.id)
-	if err != nil {
-		return nil, wrap(p.l.dir, "list groups", err)
-	}
-	defer rows.Close()
-	all := make([]mirror.Summary, 0, n)
-	// Scanned as they come: database/sql turns an integer into text and back for any other destination.
-	var name any
-	var row [11]any
-	into := []any{&name}
-	for i := range row {
-		into = append(into, &row[i])
-	}
-	buf := make([]byte, 0, 256)
-	last := ""
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return nil, wrap(p.l.dir, "list groups", err)
-		}
-		measurement, ok := name.([]byte)
-		var v [len(row)]int64
-		for i := range row {
-			var is bool
-			v[i], is = row[i].(int64)
-			ok = ok && is
-		}
-		if string(measurement) != last {
-			last = string(measurement)
-		}
-		s := mirror.Summary{
-			Measurement: last, Window: mirror.Window{Start: v[0], Stop: v[1]}, Cells: int(v[2]),
-			Source: uint64(v[3]), Target: uint64(v[4]), Excepted: uint64(v[5]), Extra: uint64(v[6]), AsOf: v[7],
-		}
-		if !ok || s.Window.Empty() || sumSummary(buf, p.key, s, v[8], v[9]) != v[10] {
-			p.l.dropped.Add(1)
-			continue
-		}
-		all = append(all, s)
-	}
-	return all, wrap(p.l.dir, "list groups", rows.Err())
-}
-
-// Listed is an Exception and whose it is.
-type Listed struct {
-	Measurement string
-	mirror.Exception
-}
-
-// Exceptions lists the exceptions of the given classes, of all classes if none is given, by measurement and group. It
-// ends after the first error. The ledger can be written meanwhile; the list shows it as it was at the start.
-func (p *Pair) Exceptions(ctx context.Context, classes ...mirror.Class) iter.Seq2[Listed, error] {
-	wanted := map[mirror.Class]bool{}
-	for _, c := range classes {
-		wanted[c] = true
-	}
-	return func(yield func(Listed, error) bool) {
-		rows, err := p.l.r.QueryContext(ctx, `SELECT measurement, start, n, class, body, sum FROM exception WHERE pair = ?
-			ORDER BY measurement, start, n`, p.id)
-		if err != nil {
-			yield(Listed{}, wrap(p.l.dir, "list exceptions", err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var name, body []byte
-			var class string
-			var start, sum int64
-			var n int
-			var e mirror.Exception
-			err := rows.Scan(&name, &start, &n, &class, &body, &sum)
-			if err == nil && sumException(nil, p.key, string(name), start, n, mirror.Class(class), body) == sum {
-				e, err = parseException(body, start, mirror.Class(class))
-			} else {
-				err = errBlob
-			}
-			switch {
-			case err != nil:
-				p.l.dropped.Add(1)
-			case len(wanted) == 0 || wanted[e.Class]:
-				if !yield(Listed{string(name), e}, nil) {
-					return
-				}
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(Listed{}, wrap(p.l.dir, "list exceptions", err))
-		}
-	}
 }

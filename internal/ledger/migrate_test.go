@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -62,6 +63,7 @@ func TestMigration(t *testing.T) {
 	g := oddGroup("cpu", 0, 1)
 	mustRecord(t, pairOf(t, l, "k"), g)
 	l.Close()
+	newest := fmt.Sprintf("ledger.schema-%d", len(steps()))
 	two := append(steps(), `ALTER TABLE pass ADD COLUMN note TEXT; CREATE TABLE extra (id INTEGER PRIMARY KEY) STRICT;`)
 	for i := range 3 {
 		l, err := open(dir, two)
@@ -80,7 +82,7 @@ func TestMigration(t *testing.T) {
 	if _, err := Open(dir); !errors.As(err, &newer) {
 		t.Errorf("downgrade: %v", err)
 	}
-	os.Rename(filepath.Join(dir, "ledger.schema-1"), filepath.Join(dir, dbName))
+	os.Rename(filepath.Join(dir, newest), filepath.Join(dir, dbName))
 	l = openTest(t, dir)
 	if got := getGroup(t, pairOf(t, l, "k"), g); !reflect.DeepEqual(got, g) || !l.Stale {
 		t.Errorf("the copy: stale %v", l.Stale)
@@ -93,5 +95,36 @@ func TestMigration(t *testing.T) {
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, "ledger.bad*")); len(kept) != 0 {
 		t.Errorf("a broken migration cost the ledger: %v", kept)
+	}
+}
+
+// A ledger of the time before directions knows from its notes which end was the source.
+func TestMigrationToDirections(t *testing.T) {
+	dir := t.TempDir()
+	l, err := open(dir, steps()[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{
+		`INSERT INTO pair (id, key, stale) VALUES (1, 'a|b', 0), (2, 'c|d', 0), (3, 'e|f', 0)`,
+		`INSERT INTO note (pair, name, body, sum) VALUES (1, 'ends lab', CAST('{"Source":"b","Target":"a"}' AS BLOB), 0), (3, 'ends x', x'ff7b', 0)`,
+		`INSERT INTO mirror (name, pair, source, target) VALUES ('lab', 1, 'station:lab', 'home:lab')`,
+	} {
+		if _, err := l.w.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	l = openTest(t, dir)
+	for _, c := range []struct {
+		key, source, target string
+		turned              bool
+	}{{"a|b", "a", "b", true}, {"a|b", "b", "a", false}, {"c|d", "d", "c", false}, {"c|d", "c", "d", true}, {"e|f", "f", "e", false}} {
+		if p, err := l.PairFrom(ctx, c.key, c.source, c.target); err != nil || p.turned != c.turned {
+			t.Errorf("%+v: %+v %v", c, p, err)
+		}
+	}
+	if p, n, err := l.Mirror(ctx, "lab"); err != nil || p.turned || n.Source != "station:lab" {
+		t.Errorf("%+v %+v %v", p, n, err)
 	}
 }

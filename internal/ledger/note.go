@@ -11,9 +11,18 @@ import (
 // keptPasses is how many passes of a pair are remembered.
 const keptPasses = 1000
 
-// State reads a small named document of the pair into a value, as encoding/json does, and reports whether there was
+// note returns the name under which a document of the pair's direction is stored.
+func (p *Pair) note(name string) string {
+	if p.turned {
+		return "back " + name
+	}
+	return name
+}
+
+// State reads a small named document of the pair's direction into a value, as encoding/json does, and reports whether there was
 // one. A document that does not match its checksum is none.
 func (p *Pair) State(ctx context.Context, name string, into any) (bool, error) {
+	name = p.note(name)
 	var body []byte
 	var sum int64
 	err := p.l.r.QueryRowContext(ctx, `SELECT body, sum FROM note WHERE pair = ? AND name = ?`, p.id, name).Scan(&body, &sum)
@@ -30,8 +39,9 @@ func (p *Pair) State(ctx context.Context, name string, into any) (bool, error) {
 	return true, wrap(p.l.dir, "read note "+name, json.Unmarshal(body, into))
 }
 
-// SetState replaces a named document of the pair; nil removes it.
+// SetState replaces a named document of the pair's direction; nil removes it.
 func (p *Pair) SetState(ctx context.Context, name string, v any) error {
+	name = p.note(name)
 	if v == nil {
 		return wrap(p.l.dir, "remove note "+name, p.l.write(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `DELETE FROM note WHERE pair = ? AND name = ?`, p.id, name)

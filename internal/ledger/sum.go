@@ -22,10 +22,10 @@ func sumSummary(b []byte, key string, s mirror.Summary, proof, bodySum int64) in
 	return int64(xxh3.Hash(b))
 }
 
-func sumException(b []byte, key, measurement string, start int64, n int, class mirror.Class, body []byte) int64 {
+func sumException(b []byte, key, measurement string, start int64, n int, class string, body []byte) int64 {
 	b = appendKey(b[:0], 'e', key, measurement, start)
 	b = binary.BigEndian.AppendUint64(b, uint64(n))
-	b = appendString(b, string(class))
+	b = appendString(b, class)
 	return int64(xxh3.Hash(append(b, body...)))
 }
 

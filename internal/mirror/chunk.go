@@ -57,7 +57,10 @@ const (
 	Refused    Class = "refused"    // the target does not take it
 	Unwritable Class = "unwritable" // line protocol cannot carry it
 	Expired    Class = "expired"    // behind the target's retention
+	Kept       Class = "kept"       // the target has another value there and keeps it
 	Extra      Class = "extra"      // only on the target
+	// Unsent is on the source only because nobody sent it since it was found there: no Proof with it is ever shown.
+	Unsent Class = "unsent"
 )
 
 // Exception enumerates Samples of one field in one Cell that are on one side only and stay so, with the reason.
@@ -69,6 +72,7 @@ type Exception struct {
 	Reason  string      // the server's words, or which rule of line protocol
 	Samples Fingerprint // of exactly these Samples
 	Example string      // series and time of one of them
+	Back    Class       // of Extra: why the source does not take them, where they were sent back; "" if they never were
 }
 
 // Proof says that a Cell was equal on both sides as of AsOf.
@@ -159,10 +163,11 @@ func joined(list []Exception) (out []Exception) {
 		Window        Window
 		Field, Reason string
 		Type          Type
+		Back          Class
 	}
 	at := map[what]int{}
 	for _, x := range list {
-		k := what{x.Class, x.Window, x.Field, x.Reason, x.Type}
+		k := what{x.Class, x.Window, x.Field, x.Reason, x.Type, x.Back}
 		if i, ok := at[k]; ok {
 			out[i].Samples = out[i].Samples.Add(x.Samples)
 			continue
