@@ -180,8 +180,8 @@ func TestForeignTarget(t *testing.T) {
 		t.Error("no extra samples in the report")
 	}
 	source, target := s.contents(always)
-	if d := compare(source, target); len(d.missing)+len(d.different) > 0 || len(d.extra) != 2 {
-		d.report(t, source, target)
+	if d := compare(source, target); len(d.Missing)+len(d.Different) > 0 || len(d.Extra) != 2 {
+		d.Report(t, source, target)
 	}
 	s.verdict("COMPLETE, the target keeps 2 more")
 	s.proofs(1)

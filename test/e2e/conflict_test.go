@@ -59,11 +59,11 @@ func TestTypeConflict(t *testing.T) {
 	source, target := s.contents(always)
 	d := compare(source, target)
 	// A different value is refused like a missing one.
-	if len(d.missing)+len(d.different) != 506 || len(d.extra) != 4 {
-		d.report(t, source, target)
+	if len(d.Missing)+len(d.Different) != 506 || len(d.Extra) != 4 {
+		d.Report(t, source, target)
 	}
-	for _, p := range append(d.missing, d.different...) {
-		if p.field != "v" && p.measurement == "m" {
+	for _, p := range append(d.Missing, d.Different...) {
+		if p.Field != "v" && p.Measurement == "m" {
 			t.Errorf("%v did not arrive although only v conflicts", p)
 		}
 	}
@@ -89,8 +89,8 @@ func TestTypeConflict(t *testing.T) {
 	load(s.src, s.bucket, []string{point("m", []string{"h", "0"}, []string{"w", "2.5", "v", "9i"}, base+3*minute)})
 	s.settled()
 	source, target = s.contents(always)
-	if d := compare(source, target); len(d.missing)+len(d.different) != 507 {
-		d.report(t, source, target)
+	if d := compare(source, target); len(d.Missing)+len(d.Different) != 507 {
+		d.Report(t, source, target)
 	}
 	if r := s.settled(); r.Written != 0 {
 		t.Errorf("the next pass wrote %d lines", r.Written)
@@ -107,7 +107,7 @@ func TestMixedWeek(t *testing.T) {
 			s := newScene(t, buckets{})
 			w := newTorture()
 			groupDuration(t, s.src, s.srcID, 24*time.Hour)
-			load(s.src, s.bucket, w.byDay(false))
+			load(s.src, s.bucket, w.ByDay(false))
 			groupDuration(t, s.src, s.srcID, 7*24*time.Hour)
 			groupDuration(t, s.dst, s.dstID, target)
 			s.start()
@@ -123,8 +123,8 @@ func TestMixedWeek(t *testing.T) {
 				t.Errorf("%d excepted, want 400", r.Totals.Excepted)
 			}
 			source, target := s.contents(always)
-			if d := compare(source, target); len(d.missing) != 400 || len(d.different)+len(d.extra) != 0 {
-				d.report(t, source, target)
+			if d := compare(source, target); len(d.Missing) != 400 || len(d.Different)+len(d.Extra) != 0 {
+				d.Report(t, source, target)
 			}
 			s.quiet()
 			s.proofs(1)

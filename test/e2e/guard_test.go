@@ -55,7 +55,7 @@ func TestEmptiedSource(t *testing.T) {
 	s.blocked("is empty now", "influxmirror accept m")
 	s.start()
 	s.blocked("is empty now", "influxmirror accept m")
-	if _, target := s.contents(always); !compare(all, target).none() {
+	if _, target := s.contents(always); !compare(all, target).None() {
 		t.Error("the target lost something")
 	}
 	if err := s.mirror.Accept(t.Context()); err != nil {
@@ -63,7 +63,7 @@ func TestEmptiedSource(t *testing.T) {
 	}
 	s.settled()
 	s.quiet()
-	if _, target := s.contents(always); !compare(all, target).none() {
+	if _, target := s.contents(always); !compare(all, target).None() {
 		t.Error("the target lost something")
 	}
 	s.proofs(1)

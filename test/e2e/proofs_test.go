@@ -19,16 +19,16 @@ type hashed struct {
 func hashAll(c contents) map[string]*hashed {
 	byName := map[string][]place{}
 	for p := range c {
-		byName[p.measurement] = append(byName[p.measurement], p)
+		byName[p.Measurement] = append(byName[p.Measurement], p)
 	}
 	out := map[string]*hashed{}
 	for name, list := range byName {
-		slices.SortFunc(list, func(a, b place) int { return cmp.Compare(a.time, b.time) })
+		slices.SortFunc(list, func(a, b place) int { return cmp.Compare(a.Time, b.Time) })
 		h := &hashed{upTo: make([]mirror.Fingerprint, 1)}
 		for _, p := range list {
 			f := h.upTo[len(h.upTo)-1]
 			f.AddHash(hash(p, c[p]))
-			h.times, h.upTo = append(h.times, p.time), append(h.upTo, f)
+			h.times, h.upTo = append(h.times, p.Time), append(h.upTo, f)
 		}
 		out[name] = h
 	}

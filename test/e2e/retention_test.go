@@ -73,7 +73,7 @@ func TestRetention(t *testing.T) {
 			// A late point just before it expires still arrives.
 			load(s.src, s.bucket, []string{point("m", []string{"k", "late"}, []string{"v", "1i"}, lateAt)})
 			s.pass()
-			if _, target := s.contents(span{lateAt, lateAt}); len(target) != 1 {
+			if _, target := s.contents(span{First: lateAt, Last: lateAt}); len(target) != 1 {
 				t.Error("a late point shortly before its retention ends did not arrive")
 			}
 			s.settledBut(edge, c.targetRetention > 0)
@@ -100,7 +100,7 @@ func (s *scene) settledBut(edge int64, atTarget bool) {
 		s.t.Errorf("no samples %s", row)
 	}
 	// Well behind both edges everything is the same.
-	within := span{edge + 10*minute, time.Now().Add(-2 * time.Minute).UnixNano()}
+	within := span{First: edge + 10*minute, Last: time.Now().Add(-2 * time.Minute).UnixNano()}
 	source, target := s.contents(within)
-	compare(source, target).report(s.t, source, target)
+	compare(source, target).Report(s.t, source, target)
 }

@@ -5,7 +5,7 @@ import "testing"
 // Everything a server lets one write arrives exactly, is proven once, and is left alone afterwards.
 func TestTorture(t *testing.T) {
 	s := newScene(t, buckets{})
-	newTorture().fill(s)
+	fill(s, newTorture())
 	s.start()
 	s.settled()
 	all := s.identical(always)
