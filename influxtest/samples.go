@@ -3,6 +3,7 @@ package influxtest
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -172,12 +173,22 @@ func (s *Server) Shards(bucket string) []Shard {
 
 // Unload hides the shard groups that a bucket has now, as a server does that answers before it has opened them: queries find nothing and say nothing.
 // The function returned brings them back.
-func (s *Server) Unload(bucket string) (load func()) {
+func (s *Server) Unload(bucket string) (load func()) { return s.UnloadBefore(bucket, math.MaxInt64) }
+
+// UnloadBefore is Unload for the shard groups that begin before a time.
+func (s *Server) UnloadBefore(bucket string, at int64) (load func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.mustBucket(bucket)
-	hidden := b.groups
-	b.groups = nil
+	var hidden, shown []*group
+	for _, g := range b.groups {
+		if g.start < at {
+			hidden = append(hidden, g)
+		} else {
+			shown = append(shown, g)
+		}
+	}
+	b.groups = shown
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

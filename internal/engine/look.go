@@ -37,6 +37,7 @@ type seen struct {
 	Took           int64  // how long it took
 	Digest         string // of the Settings it was seen under
 	Backlog        bool   // something was unsettled: a new process has to look everywhere
+	Restarted      int64  // source clock when its server was found restarted; 0: never
 }
 
 // scope says where a Pass has to look.
@@ -295,6 +296,9 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 			continue
 		}
 		m.looked[k] = c.source
+		if m.shrank(e, sum, c.source, &m.shrunk) {
+			continue
+		}
 		s := plan.Slot{Group: mirror.Group{Measurement: k.measurement, Window: w}}
 		if sum.Cells > 0 {
 			g, err := m.ledger.Group(ctx, k.measurement, w)

@@ -26,6 +26,10 @@ type Settings struct {
 	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
 	Digest  string                        // of what is mirrored (filters): a change of it asks for a look at everything
 	Rank    int                           // among the Mirrors of the Gate: smaller goes first
+	Recover bool                          // the direction is turned round to give an emptied server back what it had
+	// Prefer says whose value stays where both have a different one of the same series, field and time; the zero value is the source. Where the
+	// target is preferred nothing is written over that was there when the target was last read, which is at most one Chunk ago.
+	Prefer mirror.Side
 }
 
 // Mirror keeps one target bucket equal to one source bucket. One goroutine at a time may call its methods.
@@ -48,7 +52,9 @@ type Mirror struct {
 	wake      chan struct{}
 	seen      seen
 	seenKnown bool
-	restart   struct { // of the target, as it was noticed
+	fewer     map[key]uint64 // slots that hold fewer samples than were proven, which was said: the count and one
+	shrunk    shrink         // what the last look found so and waits for
+	restart   struct {       // of the target, as it was noticed
 		started string // which start
 		noticed int64  // target clock
 	}
@@ -90,7 +96,7 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 	if s.Gate == nil {
 		s.Gate = NewGate(lanes)
 	}
-	m := &Mirror{Settings: s, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
+	m := &Mirror{Settings: s, fewer: map[key]uint64{}, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
 		backlog: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 	m.limit.Store(maxChunk / 2)
 	return m

@@ -79,6 +79,8 @@ func (m *Mirror) Plan(ctx context.Context) ([]plan.Transfer, Report, error) {
 func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, scope, error) {
 	clear(m.pending)
 	clear(m.looked)
+	m.shrunk = shrink{}
+	m.restarted(e)
 	sc := m.scope(e, g.Insist)
 	if sc.restart {
 		if err := m.recheck(ctx, e); err != nil {
@@ -137,6 +139,9 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 		return Report{}, err
 	}
 	r := m.report(e, work)
+	if m.shrunk.groups > 0 {
+		r.Errors = append(r.Errors, m.shrunk.say(e, m.seen.Restarted))
+	}
 	r.Idle = !sc.whole && len(sc.windows) == 0
 	m.observe(Event{Kind: "plan", Left: len(work)})
 	if sc.whole {

@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"influxmirror/internal/mirror"
+)
+
+// loadTime is how long after a restart of the source its shards may still be loading. Until then fewer samples than were proven are not
+// taken for a fact: the shard groups concerned wait, and what is known of them stays.
+const loadTime = 3600 * second
+
+// shrink is what a look found the source to hold less of than was proven.
+type shrink struct {
+	groups  int
+	samples uint64
+}
+
+// restarted notes when the source was found to have been restarted.
+func (m *Mirror) restarted(e ends) {
+	was, now := m.seen.Source.Started, e.src.Counters.Started
+	if m.seenKnown && was != "" && now != "" && was != now {
+		m.seen.Restarted = e.src.Date
+	}
+}
+
+// loading reports whether the source was restarted so lately that it may not show everything yet.
+func (m *Mirror) loading(e ends) bool {
+	return m.seen.Restarted != 0 && e.src.Date-m.seen.Restarted < loadTime
+}
+
+// shrank reports whether the source counts fewer Samples in a shard group than were proven, of those it keeps, and whether that has to wait.
+// Otherwise it is taken for what it is: what is gone stays on the target, is enumerated as extra, and is said once.
+func (m *Mirror) shrank(e ends, s mirror.Summary, source uint64, found *shrink) (wait bool) {
+	k := key{s.Measurement, s.Window.Start}
+	if s.Cells == 0 || source >= s.Source || s.Window.Start < e.policy.SourceFloor {
+		delete(m.fewer, k)
+		return false
+	}
+	if m.loading(e) {
+		found.groups++
+		found.samples += s.Source - source
+		return true
+	}
+	if m.fewer[k] != source+1 {
+		m.fewer[k] = source + 1
+		m.log.Warn("the source holds fewer samples than were proven: deleted there, or lost; the target keeps them",
+			"measurement", s.Measurement, "window", s.Window, "samples", s.Source-source)
+	}
+	return false
+}
+
+// say is one sentence for the Report.
+func (f shrink) say(e ends, restarted int64) string {
+	return fmt.Sprintf("source bucket %s shows %d samples less than were proven, in %d shard groups, since its server was restarted; waiting until %s for it to load them; nothing is changed meanwhile",
+		e.src.Bucket, f.samples, f.groups, time.Unix(0, restarted+loadTime).UTC().Format("15:04Z"))
+}
