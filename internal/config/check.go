@@ -11,6 +11,7 @@ func (d *decoder) check() {
 	d.checkTargets()
 	d.checkLoops()
 	d.checkLogs()
+	d.checkDirectories()
 	used := map[*Endpoint]bool{}
 	for _, m := range d.cfg.Mirrors {
 		used[m.From.Endpoint], used[m.To.Endpoint], used[m.Log.Endpoint] = true, true, true
@@ -22,25 +23,58 @@ func (d *decoder) check() {
 	}
 }
 
-// checkTargets refuses two mirrors that write into one bucket: each would report the other's data as extra.
+// shareHint is how several mirrors can write into one bucket.
+const shareHint = "give each a target bucket of its own; or tell their data apart: add_tags: {site: a} here and {site: b} there, or include: [cpu] here and exclude: [cpu] there"
+
+// checkTargets refuses two mirrors that may write the same series into one bucket: each would undo or report what the other does.
 func (d *decoder) checkTargets() {
-	first := map[string]*Mirror{}
 	for i, m := range d.cfg.Mirrors {
-		if m.To.IsZero() {
+		if m.From.IsZero() || m.To.IsZero() {
 			continue
 		}
-		if m.From.same(m.To) {
+		if d.reads(m).meets(d.writes(m)) {
 			d.node(d.ends[i].to, "name another bucket or another endpoint", "to: source and target are the same bucket")
 			continue
 		}
-		key := m.To.identity()
-		if other := first[key]; other != nil {
-			d.node(d.ends[i].to, "give each mirror a target bucket of its own",
-				"to: %s writes into the same bucket", d.label(other))
-			continue
+		for _, other := range d.cfg.Mirrors[:i] {
+			switch {
+			case other.From.IsZero() || other.To.IsZero() || !d.collide(m, other):
+				continue
+			case m.To.Endpoint.Dir != "":
+				d.node(d.ends[i].to, "give each mirror a directory of its own", "to: %s writes into the same directory", d.label(other))
+			case !m.apart(other):
+				d.node(d.ends[i].to, shareHint, "to: %s writes into the same bucket, and what they write may be the same series", d.label(other))
+			default:
+				continue
+			}
+			break
 		}
-		first[key] = m
 	}
+}
+
+// collide reports whether two mirrors lead into one bucket. Whether a pattern comes upon the target of another mirror shows
+// when its buckets are listed: such a bucket is left out then.
+func (d *decoder) collide(a, b *Mirror) bool {
+	if a.IsPattern() && b.IsPattern() && a.From.Endpoint.identity() == b.From.Endpoint.identity() && a.To.Endpoint.Dir == "" {
+		return false // each bucket is taken once
+	}
+	x, y := d.writes(a), d.writes(b)
+	if a.IsPattern() != b.IsPattern() && x.endpoint == y.endpoint && a.To.Endpoint.Dir == "" {
+		if b.IsPattern() {
+			a, b, x, y = b, a, y, x
+		}
+		return contains(literals(a.Buckets), b.To.Bucket) && x.meets(y)
+	}
+	return x.meets(y)
+}
+
+func literals(globs []Glob) (names []string) {
+	for _, g := range globs {
+		if g.literal() {
+			names = append(names, string(g))
+		}
+	}
+	return names
 }
 
 // label names a mirror in a message.
@@ -51,16 +85,21 @@ func (d *decoder) label(m *Mirror) string {
 	return "mirror " + name(m.Name)
 }
 
-func (r Ref) identity() string { return r.Endpoint.identity() + "\n" + r.Bucket }
+func (r Ref) identity() string {
+	if r.Endpoint.Dir != "" {
+		return r.Endpoint.identity()
+	}
+	return r.Endpoint.identity() + "\n" + r.Bucket
+}
 
 // checkLoops refuses mirrors that lead back to where they came from.
 func (d *decoder) checkLoops() {
-	next := map[string][]*Mirror{} // by source, of the mirrors before
+	var before []*Mirror
 	for i, m := range d.cfg.Mirrors {
-		if m.From.IsZero() || m.To.IsZero() || m.From.same(m.To) {
+		if m.From.IsZero() || m.To.IsZero() || d.reads(m).meets(d.writes(m)) {
 			continue
 		}
-		if path := pathBetween(next, m.To, m.From); path != nil {
+		if path := d.back(before, m); path != nil {
 			hint := "leave one of them out: data must not come back to its source"
 			names := make([]string, len(path))
 			for i, p := range path {
@@ -68,33 +107,30 @@ func (d *decoder) checkLoops() {
 			}
 			d.node(d.ends[i].to, hint, "to: leads in a circle with %s", strings.Join(names, ", "))
 		}
-		key := m.From.identity()
-		next[key] = append(next[key], m)
+		before = append(before, m)
 	}
 }
 
-// pathBetween returns the mirrors that lead from one bucket to another, or nil.
-func pathBetween(next map[string][]*Mirror, from, to Ref) []*Mirror {
+// back returns the mirrors that lead from m's target to its source, or nil.
+func (d *decoder) back(mirrors []*Mirror, m *Mirror) []*Mirror {
 	type step struct {
 		m      *Mirror
 		before int
 	}
-	queue, seen := []step{{&Mirror{To: from}, -1}}, map[string]bool{}
+	queue, seen := []step{{m, -1}}, map[*Mirror]bool{}
 	for i := 0; i < len(queue); i++ {
-		key := queue[i].m.To.identity()
-		if key == to.identity() {
+		if i > 0 && d.writes(queue[i].m).meets(d.reads(m)) {
 			var path []*Mirror
 			for ; queue[i].before >= 0; i = queue[i].before {
 				path = append([]*Mirror{queue[i].m}, path...)
 			}
 			return path
 		}
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		for _, m := range next[key] {
-			queue = append(queue, step{m, i})
+		for _, next := range mirrors {
+			if !seen[next] && d.writes(queue[i].m).meets(d.reads(next)) {
+				seen[next] = true
+				queue = append(queue, step{next, i})
+			}
 		}
 	}
 	return nil
@@ -112,6 +148,11 @@ func (d *decoder) checkLogs() {
 	}
 	for i, m := range d.cfg.Mirrors {
 		hint := "choose another log_bucket, or none"
+		for _, b := range literals(m.Buckets) {
+			if !m.From.IsZero() && logs[(Ref{m.From.Endpoint, b}).identity()] || !m.To.IsZero() && logs[(Ref{m.To.Endpoint, b}).identity()] {
+				d.node(d.ends[i].from, hint, "buckets: %s is also a log bucket", name(b))
+			}
+		}
 		if !m.From.IsZero() && logs[m.From.identity()] {
 			d.node(d.ends[i].from, hint, "from: %s is also a log bucket", quote(d.ends[i].from))
 		}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"time"
+
+	"influxmirror/internal/mirror"
 )
 
 // Config is a configuration without faults. It and what it points to are not changed after Load; a change of the
@@ -54,17 +56,22 @@ type Ref struct {
 // IsZero reports whether r names no bucket.
 func (r Ref) IsZero() bool { return r.Endpoint == nil }
 
-// String is ENDPOINT:BUCKET, or "none".
+// String is ENDPOINT:BUCKET, dir:PATH for an archive, or "none".
 func (r Ref) String() string {
-	if r.IsZero() {
+	switch {
+	case r.IsZero():
 		return "none"
+	case r.Endpoint.Dir != "":
+		return r.Endpoint.Address()
+	case r.Bucket == "":
+		return r.Endpoint.Name
 	}
 	return r.Endpoint.Name + ":" + r.Bucket
 }
 
 // same reports whether both are one bucket of one server, even under two names of the endpoint.
 func (r Ref) same(q Ref) bool {
-	return !r.IsZero() && !q.IsZero() && r.Bucket == q.Bucket && r.Endpoint.identity() == q.Endpoint.identity()
+	return !r.IsZero() && !q.IsZero() && r.identity() == q.identity()
 }
 
 // Mirror is a pair of buckets and how the one becomes a copy of the other.
@@ -76,9 +83,14 @@ type Mirror struct {
 	Wait    time.Duration // after each pass, at least a second
 	Include []Glob        // measurements; none: all
 	Exclude []Glob
+	AddTags []mirror.Tag // by key; every series has them at the target
 	Create  Create
 	Scrub   Scrub
 	Log     Ref // where the log bucket of this mirror is; zero: none
+
+	Buckets        []Glob // of a pattern
+	ExcludeBuckets []Glob // of a pattern
+	Pattern        string // the name of the pattern that this is one bucket of, or ""
 }
 
 // Includes reports whether a measurement is mirrored.

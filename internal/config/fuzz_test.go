@@ -22,6 +22,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(full)
 	f.Add(small)
 	f.Add(old)
+	f.Add(many)
 	f.Add(settings)
 	dir := write(f, "station.token", "st-4711", "home.token", "ho-4711")
 	path := filepath.Join(dir, "influxmirror.yaml")
@@ -66,7 +67,7 @@ func checkWhole(t *testing.T, c *Config) {
 		t.Errorf("%+v", c)
 	}
 	for _, e := range c.Endpoints {
-		if e.URL == nil || e.URL.User != nil || e.URL.Host == "" || c.Endpoint(e.Name) != e {
+		if e.Dir != "" || e.URL == nil || e.URL.User != nil || e.URL.Host == "" || c.Endpoint(e.Name) != e {
 			t.Errorf("%+v", e)
 		}
 		if secret := !e.Token().IsZero(); (e.Org != "" || e.User != "") != secret || e.Org != "" && e.User != "" {
@@ -74,6 +75,11 @@ func checkWhole(t *testing.T, c *Config) {
 		}
 	}
 	for _, m := range c.Mirrors {
+		for _, r := range []Ref{m.From, m.To} {
+			if (r.Bucket == "") != m.IsPattern() && r.Endpoint.Dir == "" || r.Endpoint.Dir != "" && (!filepath.IsAbs(r.Endpoint.Dir) || r.Endpoint.URL != nil) {
+				t.Errorf("%+v", r)
+			}
+		}
 		if m.From.IsZero() || m.To.IsZero() || m.Name == "" || m.Wait < minimumWait || c.Mirror(m.Name) != m || m.From.same(m.To) {
 			t.Errorf("%+v", m)
 		}

@@ -104,6 +104,9 @@ func (d *decoder) readLogBucket(s section) {
 		if e, b, found := strings.Cut(v, ":"); found {
 			p, known := d.endpoints[e]
 			switch {
+			case !known && e == "dir":
+				d.node(at, "name a bucket of a server, or none", "log_bucket: a directory keeps no log")
+				return
 			case !known:
 				d.node(at, d.endpointHint(e), "log_bucket: no endpoint is called %s", d.shown(at, e))
 				return
@@ -118,8 +121,14 @@ func (d *decoder) readLogBucket(s section) {
 		d.checkBucket(at, "log_bucket", bucket)
 	}
 	for _, m := range d.cfg.Mirrors {
-		if m.Log = (Ref{end, bucket}); end == nil {
-			m.Log.Endpoint = m.To.Endpoint
+		switch {
+		case end != nil:
+			m.Log = Ref{end, bucket}
+		case m.To.IsZero():
+		case m.To.Endpoint.Dir == "":
+			m.Log = Ref{m.To.Endpoint, bucket}
+		case d.logAt != nil:
+			d.warn("%s writes into a directory, which keeps no log: what it does is only in the journal; to keep it, write log_bucket: ENDPOINT:%s", d.label(m), name(bucket))
 		}
 	}
 }

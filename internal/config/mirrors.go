@@ -11,14 +11,9 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-const manyLater = "write a mirror for each bucket and name each bucket, as in from: station:cryostat"
-
 var (
-	mirrorKeys  = []string{"name", "from", "to", "since", "wait", "include", "exclude", "create_bucket", "scrub"}
+	mirrorKeys  = []string{"name", "from", "to", "buckets", "exclude_buckets", "since", "wait", "include", "exclude", "add_tags", "create_bucket", "scrub"}
 	mirrorLater = map[string]later{
-		"buckets":            {hint: manyLater},
-		"exclude_buckets":    {hint: manyLater},
-		"add_tags":           {hint: "leave it out: tags are mirrored as they are"},
 		"rename":             {hint: "leave it out: names are mirrored as they are"},
 		"rename_measurement": {hint: "leave it out: names are mirrored as they are"},
 		"rename_tag":         {hint: "leave it out: names are mirrored as they are"},
@@ -62,6 +57,7 @@ func (d *decoder) readMirror(item *yaml.Node, names map[string]*yaml.Node) {
 	}
 	m.From = d.readRef(s, "from", item)
 	m.To = d.readRef(s, "to", item)
+	d.readBuckets(s, m)
 	if v, at, ok := d.text(s, "since"); ok {
 		m.Since = d.readTime(at, "since", v)
 	}
@@ -69,6 +65,7 @@ func (d *decoder) readMirror(item *yaml.Node, names map[string]*yaml.Node) {
 		m.Wait = d.readDuration(at, "wait", v, minimumWait)
 	}
 	m.Include, m.Exclude = d.readGlobs(s, "include"), d.readGlobs(s, "exclude")
+	d.readTags(s, m)
 	d.readCreate(s, m)
 	d.readScrub(s, m)
 	d.addMirror(m, item, s.entries["from"].value, s.entries["to"].value)
@@ -80,7 +77,7 @@ func (d *decoder) addMirror(m *Mirror, at, from, to *yaml.Node) {
 	d.ends = append(d.ends, ends{at, from, to})
 }
 
-// readRef reads ENDPOINT:BUCKET; the zero Ref stands for a wrong one.
+// readRef reads ENDPOINT:BUCKET or dir:PATH, and ENDPOINT alone beside buckets; the zero Ref stands for a wrong one.
 func (d *decoder) readRef(s section, key string, item *yaml.Node) Ref {
 	v, at, ok := d.text(s, key)
 	if !ok {
@@ -93,7 +90,7 @@ func (d *decoder) readRef(s section, key string, item *yaml.Node) Ref {
 	_, known := d.endpoints[end]
 	switch {
 	case found && !known && end == "dir":
-		d.node(at, "", "%s: archives (dir:) are not supported by this version", key)
+		return d.readDirectory(at, key, v)
 	case found && !known && contains(reservedNames, end):
 		if strings.Contains(v, "@") {
 			d.source.hide(at)
@@ -101,8 +98,12 @@ func (d *decoder) readRef(s section, key string, item *yaml.Node) Ref {
 		d.node(at, "define an endpoint and write ENDPOINT:BUCKET", "%s: an address has no place here", key)
 	case !known:
 		d.node(at, d.endpointHint(end), "%s: no endpoint is called %s", key, d.shown(at, end))
+	case s.has("buckets") && found:
+		d.node(at, "name the endpoint alone: each bucket keeps its name; for another name write a mirror for that bucket", "%s: it names a bucket, and so does buckets", key)
+	case s.has("buckets"):
+		return Ref{Endpoint: d.endpoints[end]}
 	case !found || strings.TrimSpace(bucket) == "":
-		d.node(at, manyLater, "%s: it names no bucket", key)
+		d.node(at, bucketHint, "%s: it names no bucket", key)
 	default:
 		d.checkBucket(at, key, bucket)
 		return Ref{d.endpoints[end], bucket}
@@ -135,7 +136,7 @@ func (d *decoder) checkBucket(at *yaml.Node, key, bucket string) {
 	case printable(bucket) != bucket:
 		d.node(at, "", "%s: the bucket's name holds a control character", key)
 	case isGlob(bucket) && !d.literal:
-		d.node(at, manyLater, "%s: patterns for buckets are not supported by this version", key)
+		d.node(at, `name the endpoint alone and list the patterns, as in from: station and buckets: ["AC_*"]`, "%s: a pattern has no place here", key)
 	}
 }
 
