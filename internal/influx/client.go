@@ -72,6 +72,9 @@ type Client struct {
 	probedOn int64 // dials at that time
 	series   map[string]float64
 	conflict map[string][]mirrorField // measurements with a field of several types; nil: not asked yet
+	old      database                 // where the bucket is on a 1.x server; the zero value: the server is another
+	tells    way                      // how a 1.x server tells its write counters
+	known    bool                     // it is known what the server is, so that old says it
 
 }
 

@@ -18,6 +18,13 @@ import (
 // may not is told by an error of kind Rights that holds the command for somebody who may.
 func (t *Target) CreateBucket(ctx context.Context, retention, shardGroup time.Duration) error {
 	op := "create bucket " + strconv.Quote(t.o.Bucket)
+	d, old, err := t.whichServer(ctx)
+	if err != nil {
+		return err
+	}
+	if old {
+		return t.createV1(ctx, op, d, retention, shardGroup)
+	}
 	org, err := t.orgID(ctx)
 	if err == nil {
 		type rule struct {
@@ -73,8 +80,11 @@ func (c *Client) orgID(ctx context.Context) (string, error) {
 	return "", &mirror.Error{Kind: mirror.Rights, Side: c.o.Side, URL: c.URL(), Op: op, Err: errors.New("not visible to this token")}
 }
 
-// BucketName returns the name that a bucket has now, by its id; an error of kind Missing if the token sees none.
+// BucketName returns the name that a bucket has now, by its id; an error of kind Missing if the token sees none, or the server knows no ids.
 func (c *Client) BucketName(ctx context.Context, id string) (string, error) {
+	if _, old := c.database(); old || id == "" {
+		return "", &mirror.Error{Kind: mirror.Missing, Side: c.o.Side, URL: c.URL(), Op: "find bucket by id", Err: errors.New("InfluxDB 1 has no ids")}
+	}
 	var b bucketDoc
 	if _, err := c.json(ctx, "find bucket "+id, "/api/v2/buckets/"+url.PathEscape(id), nil, &b); err != nil {
 		return "", err
@@ -82,13 +92,18 @@ func (c *Client) BucketName(ctx context.Context, id string) (string, error) {
 	return b.Name, nil
 }
 
-// Append writes lines by the names of organisation and bucket, in one attempt and without a probe: a token that may only write is enough.
+// Append writes lines by the names of organisation and bucket, in one attempt and without a whole probe: a token that may only write is enough.
 func (t *Target) Append(ctx context.Context, lines []byte) error {
-	r := &request{op: "write to bucket " + strconv.Quote(t.o.Bucket), method: http.MethodPost, path: "/api/v2/write", write: true, body: lines,
-		query: url.Values{"org": {t.o.Org}, "bucket": {t.o.Bucket}, "precision": {"ns"}}}
-	a, err := t.do(ctx, r)
+	r, err := t.byName(ctx, "write to bucket "+strconv.Quote(t.o.Bucket), lines)
 	if err != nil {
 		return err
+	}
+	a, err := t.do(ctx, r)
+	if err != nil {
+		if mirror.KindOf(err) == mirror.Missing {
+			t.forget() // another server may have taken its place
+		}
+		return t.refusedV1(err)
 	}
 	a.body.Close()
 	if a.status != http.StatusNoContent {

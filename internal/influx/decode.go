@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -317,6 +318,9 @@ func (d *decoder) value() (cell, error) {
 	case msgp.StrType:
 		s, err := d.string(maxText)
 		return cell{Text: s}, err
+	case msgp.TimeType:
+		t, err := d.r.ReadTime()
+		return cell{Text: t.UTC().Format(time.RFC3339Nano)}, err
 	}
 	return cell{}, fmt.Errorf("%w: a value of another type", errGrammar)
 }

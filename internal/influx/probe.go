@@ -37,11 +37,14 @@ func (c *Client) Probe(ctx context.Context) (mirror.Probe, error) {
 	if err := c.identify(ctx, &p); err != nil {
 		return mirror.Probe{}, err
 	}
-	if err := c.bucket(ctx, &p); err != nil {
-		return mirror.Probe{}, err
+	find := []func(context.Context, *mirror.Probe) error{c.bucket, c.reaches}
+	if p.Product == product1 {
+		find = []func(context.Context, *mirror.Probe) error{c.bucketV1}
 	}
-	if err := c.reaches(ctx, &p); err != nil {
-		return mirror.Probe{}, err
+	for _, step := range find {
+		if err := step(ctx, &p); err != nil {
+			return mirror.Probe{}, err
+		}
 	}
 	if err := c.counters(ctx, &p); err != nil {
 		return mirror.Probe{}, err
@@ -87,16 +90,31 @@ func (c *Client) identify(ctx context.Context, p *mirror.Probe) error {
 		return c.fail(r, mirror.Foreign, a.status, errors.New("not an InfluxDB answer; does something else listen there"))
 	}
 	p.Version = strings.TrimPrefix(printable(version, 40), "v")
-	var health struct {
-		Name string `json:"name"`
+	if strings.HasPrefix(p.Version, "3.") {
+		return c.fail(r, mirror.Blocked, 0, fmt.Errorf("InfluxDB %s: only InfluxDB 1 and 2 can be mirrored by this version", p.Version))
 	}
-	if _, err := c.json(ctx, "ask for health", "/health", nil, &health); err != nil && mirror.KindOf(err) != mirror.Missing {
+	// The version is only a text: servers built from source say "dev" or "unknown". Only 2.x has /ready.
+	var ready struct {
+		Status string `json:"status"`
+	}
+	_, err = c.json(ctx, "ask what it is", "/ready", nil, &ready)
+	switch {
+	case err == nil && ready.Status == "":
+		return c.fail(r, mirror.Foreign, a.status, errors.New("not an InfluxDB answer; does something else listen there"))
+	case err == nil:
+		p.Product = product2
+	case mirror.KindOf(err) != mirror.Missing:
 		return err
+	case strings.HasPrefix(p.Version, "2."):
+		p.Product = product2 // and a proxy that lets only some paths through
+	default:
+		p.Product = product1
 	}
-	p.Product = "InfluxDB 2"
-	if strings.HasPrefix(p.Version, "1.") {
-		return c.fail(r, mirror.Blocked, 0, fmt.Errorf("InfluxDB %s: only InfluxDB 2 can be mirrored by this version", p.Version))
+	old := database{}
+	if p.Product == product1 {
+		old = databaseOf(c.o.Bucket)
 	}
+	c.setDatabase(old)
 	return nil
 }
 
@@ -208,6 +226,9 @@ func (c *Client) clock(p *mirror.Probe, a *answer) {
 
 // counters reads storage_shard_write_count of the bucket's shards (facts 23). A server that does not tell them is no error.
 func (c *Client) counters(ctx context.Context, p *mirror.Probe) error {
+	if p.Product == product1 {
+		return c.countersV1(ctx, p)
+	}
 	p.Counters = mirror.Counters{}
 	r := &request{op: "read write counters", method: http.MethodGet, path: "/metrics"}
 	a, err := c.do(ctx, r)

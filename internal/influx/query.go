@@ -24,9 +24,10 @@ const errSystem = "unable to use system source"
 func (c *Client) query(ctx context.Context, op string, statements []string, limit int64, fn func(d *decoder, n int, a *answer) error) error {
 	r := &request{
 		op: op, method: http.MethodPost, path: "/query", accept: msgpackType, limit: limit,
-		form: url.Values{"db": {c.o.Bucket}, "epoch": {"ns"}, "chunked": {"true"}, "chunk_size": {"10000"},
+		form: url.Values{"epoch": {"ns"}, "chunked": {"true"}, "chunk_size": {"10000"},
 			"q": {strings.Join(statements, ";\n") + ";\n" + sentinel}},
 	}
+	c.address(r.form)
 	a, err := c.do(ctx, r)
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func (c *Client) query(ctx context.Context, op string, statements []string, limi
 		switch {
 		case strings.Contains(stmt.Text, errSystem):
 			kind = mirror.Rejected
-		case strings.HasPrefix(stmt.Text, "database not found"):
+		case strings.HasPrefix(stmt.Text, "database not found"), strings.HasPrefix(stmt.Text, "retention policy not found"):
 			kind = mirror.Missing
 		case strings.Contains(stmt.Text, "not authorized"):
 			kind = mirror.Rights

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/tinylib/msgp/msgp"
 )
 
 // ident quotes an InfluxQL identifier.
@@ -19,7 +21,8 @@ var (
 	literalEscaper = strings.NewReplacer("\n", `\n`, `\`, `\\`, `'`, `\'`)
 )
 
-// message takes the server's words out of an error's body: JSON of 1.x or 2.x, or the beginning of whatever it is, made printable.
+// message takes the server's words out of an error's body: JSON of 1.x or 2.x, msgpack of 1.x where that was asked for, or the beginning of
+// whatever it is, made printable.
 func message(body io.Reader) (text string, ours bool) {
 	b, _ := io.ReadAll(io.LimitReader(body, 64<<10))
 	var e struct {
@@ -27,6 +30,11 @@ func message(body io.Reader) (text string, ours bool) {
 		Error   string `json:"error"`
 	}
 	text = strings.TrimSpace(string(b))
+	if v, _, err := msgp.ReadMapStrIntfBytes(b, nil); err == nil {
+		if s, ok := v["error"].(string); ok && s != "" {
+			return printable(s, 400), true
+		}
+	}
 	if json.Unmarshal(b, &e) == nil && e.Message+e.Error != "" {
 		text, ours = e.Message, true
 		if text == "" {

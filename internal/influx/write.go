@@ -234,14 +234,18 @@ func (w *Writer) put(lines []byte) error {
 	w.t.mu.Lock()
 	p := w.t.probe
 	w.t.mu.Unlock()
-	if p.BucketID == "" {
+	if p.Identity == "" {
 		return errors.New("write before the first probe")
 	}
 	r := &request{op: "write", method: http.MethodPost, path: "/api/v2/write", write: true, gzip: w.t.o.Compress, body: body,
 		query: url.Values{"orgID": {p.OrgID}, "bucket": {p.BucketID}}}
+	if p.Product == product1 {
+		r.path, r.query = "/write", url.Values{}
+		w.t.address(r.query)
+	}
 	a, err := w.t.do(w.ctx, r)
 	if err != nil {
-		return err
+		return w.t.refusedV1(err)
 	}
 	a.body.Close()
 	if a.status != http.StatusNoContent {

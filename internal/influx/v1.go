@@ -1,0 +1,235 @@
+package influx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"influxmirror/internal/mirror"
+)
+
+// The products that a Probe tells apart.
+const (
+	product1 = "InfluxDB 1"
+	product2 = "InfluxDB 2"
+)
+
+// database is a bucket of InfluxDB 1.x: a database and one of its retention policies. The zero value stands for a server of another kind.
+// Neither name can hold a slash there, so the first one in "db/rp" parts them. policy is "" for the default one, until the probe has its name.
+type database struct{ name, policy string }
+
+func databaseOf(bucket string) database {
+	name, policy, _ := strings.Cut(bucket, "/")
+	return database{name, policy}
+}
+
+func (d database) String() string {
+	if d.policy == "" {
+		return d.name
+	}
+	return d.name + "/" + d.policy
+}
+
+// database returns where the bucket is on a 1.x server; ok is false where the server is another, or was not probed yet.
+func (c *Client) database() (d database, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.old, c.old != database{}
+}
+
+func (c *Client) setDatabase(d database) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.old, c.known = d, true
+}
+
+// forget makes the next write by name ask what the server is.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = false
+}
+
+// address adds to a query or a write which bucket it is for.
+func (c *Client) address(v url.Values) {
+	d, old := c.database()
+	if !old {
+		v.Set("db", c.o.Bucket)
+		return
+	}
+	v.Set("db", d.name)
+	if d.policy != "" {
+		v.Set("rp", d.policy)
+	}
+}
+
+// bucketV1 finds the database and the retention policy, and that this user may read them. Servers of that age have no ids: what a bucket
+// is known by is its address and name.
+func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
+	d := databaseOf(c.o.Bucket)
+	op := "find bucket " + strconv.Quote(c.o.Bucket)
+	fail := func(kind mirror.Kind, format string, args ...any) error {
+		return &mirror.Error{Kind: kind, Side: c.o.Side, URL: c.URL(), Op: op, Err: fmt.Errorf(format, args...)}
+	}
+	if strings.ContainsAny(d.policy, `/\`) || strings.Contains(d.name, `\`) || d.name == "" {
+		return fail(mirror.Missing, "on InfluxDB 1 a bucket is DATABASE/POLICY, or DATABASE for its default retention policy; no name there has a slash or backslash")
+	}
+	tables, err := c.ask(ctx, op, "SHOW RETENTION POLICIES ON "+ident(d.name))
+	switch mirror.KindOf(err) {
+	case mirror.Missing:
+		return fail(mirror.Missing, "there is no database %s; check the name", strconv.Quote(d.name))
+	case mirror.Rights:
+		return c.hiddenV1(ctx, d, op, err)
+	case mirror.Foreign:
+		return fail(mirror.Foreign, "calls itself InfluxDB %s, but does not answer InfluxQL as InfluxDB does; VictoriaMetrics and other imitations cannot be mirrored (%w)", p.Version, errors.Unwrap(err))
+	}
+	if err != nil {
+		return err
+	}
+	policies, err := parsePolicies(tables)
+	if err != nil {
+		return fail(mirror.Foreign, "%w", err)
+	}
+	var names []string
+	for _, r := range policies {
+		names = append(names, strconv.Quote(r.name))
+		if r.name != d.policy && (d.policy != "" || !r.isDefault) {
+			continue
+		}
+		d.policy = r.name
+		p.Product, p.Bucket, p.Retention, p.ShardGroup = product1, d.String(), r.retention, r.shardGroup
+		p.Identity = "influxdb1:" + hostOf(c.o.URL) + ":" + d.String()
+		c.setDatabase(d)
+		return nil
+	}
+	switch {
+	case d.policy != "":
+		return fail(mirror.Missing, "database %s has no retention policy %s; it has %s", strconv.Quote(d.name), strconv.Quote(d.policy), strings.Join(names, ", "))
+	case len(names) == 0:
+		return fail(mirror.Missing, "database %s has no retention policy", strconv.Quote(d.name))
+	}
+	return fail(mirror.Blocked, "database %s has no default retention policy; name one of %s: %s/POLICY", strconv.Quote(d.name), strings.Join(names, ", "), d.name)
+}
+
+// hiddenV1 says why a user was refused: it sees the databases it has any right on.
+func (c *Client) hiddenV1(ctx context.Context, d database, op string, refused error) error {
+	e := (*mirror.Error)(nil)
+	if !errors.As(refused, &e) || e.Status == http.StatusUnauthorized {
+		if e != nil {
+			e.Err = fmt.Errorf("%w; check username and password of this endpoint", e.Err)
+		}
+		return refused
+	}
+	tables, err := c.ask(ctx, op, "SHOW DATABASES")
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if slices.ContainsFunc(t.Rows, func(row []cell) bool { return len(row) == 1 && row[0].Text == d.name }) {
+			e.Err = c.grant(d, e.Err)
+			return e
+		}
+	}
+	return &mirror.Error{Kind: mirror.Missing, Side: c.o.Side, URL: c.URL(), Op: op, Err: fmt.Errorf(
+		"no database %s is visible to user %s; check the name, or let an admin say: %s", strconv.Quote(d.name), strconv.Quote(c.user()), c.grantStatement(d))}
+}
+
+// grant adds to a refusal how an admin ends it.
+func (c *Client) grant(d database, err error) error {
+	return fmt.Errorf("%w; an admin may say: %s", err, c.grantStatement(d))
+}
+
+// grantStatement is for what this side does: READ and WRITE are two rights on 1.x, and a target needs both.
+func (c *Client) grantStatement(d database) string {
+	right := "READ"
+	if c.o.Side == mirror.TargetSide {
+		right = "ALL"
+	}
+	return "GRANT " + right + " ON " + ident(d.name) + " TO " + ident(c.user())
+}
+
+func (c *Client) user() string {
+	if c.o.Login == nil {
+		return ""
+	}
+	login, _ := c.o.Login()
+	return login.User
+}
+
+type policy struct {
+	name                  string
+	retention, shardGroup int64
+	isDefault             bool
+}
+
+// parsePolicies reads SHOW RETENTION POLICIES, whose columns differ between versions.
+func parsePolicies(tables []table) (out []policy, err error) {
+	for _, t := range tables {
+		for _, row := range t.Rows {
+			var p policy
+			for i, column := range t.Columns {
+				switch column {
+				case "name":
+					p.name = row[i].Text
+				case "duration":
+					p.retention, err = nanoseconds(row[i].Text, err)
+				case "shardGroupDuration":
+					p.shardGroup, err = nanoseconds(row[i].Text, err)
+				case "default":
+					p.isDefault = row[i].Bits == 1
+				}
+			}
+			if p.name == "" || p.shardGroup <= 0 || p.retention < 0 {
+				return nil, fmt.Errorf("%w: a retention policy %v", errGrammar, p)
+			}
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+func nanoseconds(s string, err error) (int64, error) {
+	d, bad := time.ParseDuration(s)
+	if bad != nil {
+		err = fmt.Errorf("%w: a duration %q", errGrammar, printable(s, 40))
+	}
+	return int64(d), err
+}
+
+// hostOf is host, port and path of an address, for comparing.
+func hostOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443"}[u.Scheme]
+	}
+	if port == "" {
+		port = "80"
+	}
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return strings.ToLower(host + ":" + port + strings.TrimSuffix(u.Path, "/"))
+}
+
+// refusedV1 says more of a refused write than the server's words, where it is one of 1.x.
+func (c *Client) refusedV1(err error) error {
+	d, old := c.database()
+	e := (*mirror.Error)(nil)
+	if !old || !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Status == http.StatusForbidden:
+		e.Err = c.grant(d, e.Err)
+	case e.Status == http.StatusInternalServerError && strings.HasPrefix(e.Err.Error(), "retention policy not found"):
+		e.Kind = mirror.Missing // it knows no place for the points, so that none was stored
+	}
+	return err
+}
