@@ -92,6 +92,8 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 		t := v.Rows[r]
 		windows, tail := num(t.Windows), ""
 		switch {
+		case r == engine.OwnRow && t.Samples == 0: // only where a recovery left it
+			continue
 		case r == engine.BeforeRow || r == engine.Filtered:
 			windows = "–"
 		case r == engine.Identical:

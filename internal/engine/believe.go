@@ -36,14 +36,20 @@ func (m *Mirror) believe(ctx context.Context, e ends, totals [2]uint64) error {
 			proven += s.Source
 		}
 	}
+	if m.Recover { // that the target lost everything is why this is done
+		if totals[0] == 0 {
+			return blocked("bucket %s, which is to give back what it has, is empty: there is nothing to recover from; what the other side has is mirrored by: influxmirror sync %s", e.src.Bucket, m.Name)
+		}
+		return nil
+	}
 	if totals[0] == 0 && !ok.Emptied {
 		switch {
 		case proven > 0:
-			return blocked("source bucket %s is empty now, and %d samples of it are proven on the target, which keeps them; if that is intended: influxmirror accept %s",
-				e.src.Bucket, proven, m.Name)
+			return blocked("source bucket %s is empty now, and %d samples of it are proven on the target, which keeps them; to give them back: influxmirror recover %s; if that is intended: influxmirror accept %s",
+				e.src.Bucket, proven, m.Name, m.Name)
 		case totals[1] > 0 && len(m.sums) == 0:
-			return blocked("target bucket %s holds %d samples and source bucket %s none: are source and target swapped? if that is intended: influxmirror accept %s",
-				e.dst.Bucket, totals[1], e.src.Bucket, m.Name)
+			return blocked("target bucket %s holds %d samples and source bucket %s none: are source and target swapped? if the source lost them: influxmirror recover %s; if that is intended: influxmirror accept %s",
+				e.dst.Bucket, totals[1], e.src.Bucket, m.Name, m.Name)
 		}
 	}
 	if inspector, can := m.target.(Inspector); can && len(m.sums) == 0 && totals[1] > 0 && !ok.OldTarget {

@@ -167,6 +167,7 @@ func cutAt(t plan.Transfer, at int64) []plan.Transfer {
 	a, b := t, t
 	a.Chunk.Window.Stop, b.Chunk.Window.Start = at, at
 	a.Samples, b.Samples = t.Samples/2, t.Samples/2
+	a.Held, b.Held = t.Held/2, t.Held/2
 	for _, p := range []*plan.Transfer{&a, &b} {
 		p.Chunk.Width = int64(min(uint64(t.Chunk.Width), p.Chunk.Window.Width()))
 	}

@@ -42,6 +42,23 @@ func (s share) holds(line []byte) bool {
 	return lo%s.of == s.i
 }
 
+// keeps returns the places, series, field and time, at which the target has another value than the source and is to keep it, of whatever type.
+func (m *Mirror) keeps(src, dst *lines) map[string]bool {
+	if m.Prefer != mirror.TargetSide {
+		return nil
+	}
+	at := map[string]bool{}
+	for line := range dst.set {
+		if _, same := src.set[line]; !same {
+			at[position(line)] = true
+		}
+	}
+	return at
+}
+
+// keepsOwn is the reason of what is Kept.
+const keepsOwn = "the target has another value there and keeps it"
+
 // settlement is what a diff of one Cell came to.
 type settlement struct {
 	source, target, excepted, extra mirror.Fingerprint
@@ -56,8 +73,8 @@ func (s settlement) proof(w mirror.Window) mirror.Proof {
 	return mirror.Proof{Window: w, Source: s.source, Target: s.target, Excepted: s.excepted, Extra: s.extra, AsOf: s.asOf, CheckedAt: s.checkedAt}
 }
 
-// settle brings one Cell in line sample by sample: missing and different Samples are written again, and what stays different is
-// enumerated as excepted or extra with its reason. refused is what a write of this Cell just refused.
+// settle brings one Cell in line sample by sample: missing Samples are written, different ones too unless the target is preferred, and what stays
+// different is enumerated as excepted or extra with its reason. refused is what a write of this Cell just refused.
 func (m *Mirror) settle(ctx context.Context, c mirror.Chunk, refused mirror.Refusals) (settlement, error) {
 	s, over, err := m.settleShare(ctx, c, share{}, refused)
 	if err != nil || !over {
@@ -142,7 +159,10 @@ func (m *Mirror) settleShare(ctx context.Context, c mirror.Chunk, sh share, refu
 	if src.reading.Live || dst.reading.Live {
 		return settlement{live: true}, false, nil
 	}
-	missing := src.without(dst)
+	missing, kept := src.without(dst), m.keeps(src, dst)
+	if len(kept) > 0 {
+		missing = slices.DeleteFunc(missing, func(line string) bool { return kept[position(line)] })
+	}
 	out := settlement{differing: uint64(len(missing))}
 	// What was refused a moment ago is not sent once more.
 	send := slices.DeleteFunc(slices.Clone(missing), func(line string) bool { return reason(refused, line) != "" })
@@ -163,6 +183,7 @@ func (m *Mirror) settleShare(ctx context.Context, c mirror.Chunk, sh share, refu
 			out.live = true
 			return out, false, nil
 		}
+		kept = m.keeps(src, dst)
 	}
 	out.source, out.target = src.reading.Total(), dst.reading.Total()
 	out.asOf, out.checkedAt = src.reading.Date, dst.reading.Date
@@ -170,6 +191,12 @@ func (m *Mirror) settleShare(ctx context.Context, c mirror.Chunk, sh share, refu
 		out.unwritable(c, src.reading.Unwritable, dst.reading.Unwritable)
 	}
 	for _, line := range src.without(dst) {
+		if len(kept) > 0 && kept[position(line)] {
+			if err := out.except(c, mirror.Kept, keepsOwn, line, &out.excepted); err != nil {
+				return out, false, err
+			}
+			continue
+		}
 		why := reason(refused, line)
 		if why == "" {
 			if out.live = true; !slices.Contains(missing, line) {

@@ -36,6 +36,8 @@ func (m *Mirror) transfer(ctx context.Context, e ends, t plan.Transfer) (outcome
 		o, err = m.copyOpen(ctx, t.Chunk)
 	case t.Compare:
 		o, err = m.compare(ctx, e, t)
+	case m.Prefer == mirror.TargetSide:
+		o, err = m.fill(ctx, e, t)
 	default:
 		o, err = m.copy(ctx, e, t)
 	}
@@ -62,6 +64,10 @@ func (m *Mirror) transfer(ctx context.Context, e ends, t plan.Transfer) (outcome
 
 // copyOpen copies what is newer than the last closed Cell. It proves nothing, so it reads nothing back.
 func (m *Mirror) copyOpen(ctx context.Context, c mirror.Chunk) (outcome, error) {
+	if m.Prefer == mirror.TargetSide {
+		s, err := m.settle(ctx, c, mirror.Refusals{})
+		return outcome{Samples: s.source.Count, Written: s.written, Repair: s.differing, Live: s.live, Date: s.asOf}, err
+	}
 	r, _, err := m.pump(ctx, c)
 	return outcome{Samples: r.Total().Count, Written: r.Points, Date: r.Date}, err
 }
@@ -95,6 +101,39 @@ func (m *Mirror) copy(ctx context.Context, e ends, t plan.Transfer) (outcome, er
 	p, err := m.conclude(ctx, e, t, r, back, refused)
 	o.add(p)
 	return o, err
+}
+
+// fill copies a Chunk into a target that hardly has it, and keeps what it has: that is asked just before, for it may have been written since it was
+// counted, and Cells that hold anything are compared sample by sample. A Sample that somebody else writes to the target while the rest of the Chunk is
+// on its way, at the same place with another value, may be written over: a server has no write that spares what is there.
+func (m *Mirror) fill(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
+	have, err := m.target.Read(ctx, t.Chunk, nil)
+	if err != nil {
+		return outcome{}, err
+	}
+	if have.Live {
+		return outcome{Live: true}, nil
+	}
+	var o outcome
+	for i, n := 0, t.Chunk.Cells(); i < n; {
+		j := i + 1
+		for j < n && have.Cells[j].IsZero() == have.Cells[i].IsZero() {
+			j++
+		}
+		part := t
+		part.Chunk.Window = t.Chunk.Cell(i).Span(t.Chunk.Cell(j - 1))
+		put := m.copy
+		if !have.Cells[i].IsZero() {
+			put = m.repair
+		}
+		p, err := put(ctx, e, part)
+		o.add(p)
+		if err != nil {
+			return o, err
+		}
+		i = j
+	}
+	return o, nil
 }
 
 // compare reads both sides, records the Cells that are equal and copies the others.

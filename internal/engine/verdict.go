@@ -19,15 +19,16 @@ const (
 	Kept       Row = "only on the target, kept here"
 	Unwritable Row = "cannot be written in line protocol"
 	RefusedRow Row = "refused by the target"
+	OwnRow     Row = "another value at the target, kept there"
 	OpenRow    Row = "still being written"
 	NotChecked Row = "not checked"
 	Different  Row = "DIFFERENT"
 )
 
 // Rows in the order they are shown.
-var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, GoneRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
+var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, GoneRow, OwnRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
 
-var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, GoneRow, Kept, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
+var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, GoneRow, Kept, OwnRow, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
 
 // Tally counts the windows and Samples of a Row.
 type Tally struct {
@@ -78,6 +79,8 @@ func (v Verdict) Result() (word string, code int) {
 		return fmt.Sprintf("NOT IDENTICAL: %d samples differ", n(Different)), 4
 	case n(NotChecked) > 0 || len(v.Unreadable) > 0:
 		return fmt.Sprintf("INCOMPLETE: %d samples not checked", n(NotChecked)), 3
+	case n(OwnRow) > 0:
+		return fmt.Sprintf("COMPLETE, the target keeps %d more and %d other values", n(Kept)-min(n(Kept), n(OwnRow)), n(OwnRow)), 0
 	case n(Kept) > 0:
 		return fmt.Sprintf("COMPLETE, the target keeps %d more", n(Kept)), 0
 	}

@@ -196,6 +196,8 @@ func (v *Verdict) exceptions(p mirror.Proof, g mirror.Group, worst *Row) {
 			r = Unwritable
 		case mirror.Expired:
 			r = ExpiredRow
+		case mirror.Kept:
+			r = OwnRow
 		}
 		if x.Class != mirror.Extra {
 			listed += x.Samples.Count
@@ -342,6 +344,10 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh 
 	if err != nil {
 		return false, err
 	}
+	kept, err := allowed.take(mirror.Kept, missing)
+	if err != nil {
+		return false, err
+	}
 	at := map[string]string{} // series, field and time → line of the target
 	for _, line := range more {
 		at[position(line)] = line
@@ -349,8 +355,13 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh 
 	wrong := false
 	for _, line := range missing {
 		other := at[position(line)]
-		delete(at, position(line))
 		v.Union++
+		if kept[line] && other != "" {
+			v.put(OwnRow, 1, 0)
+			worst = worse(worst, OwnRow)
+			continue
+		}
+		delete(at, position(line))
 		if refused[line] {
 			v.put(RefusedRow, 1, 0)
 			worst = worse(worst, RefusedRow)

@@ -32,6 +32,7 @@ type Transfer struct {
 	Compare bool   // the target already holds most of it: compare first and write only Cells that differ
 	Prove   bool   // record the result; false while the Window is still open
 	Samples uint64 // the source's count
+	Held    uint64 // the target's count
 }
 
 // Cell is what a survey says of one Cell of a Slot, or of a part of it.
@@ -213,7 +214,7 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 	}
 	t := Transfer{
 		Chunk: mirror.Chunk{Measurement: s.Group.Measurement, Window: w, Width: int64(min(w.Width(), uint64(p.Grid.Width())))},
-		Group: s.Group.Window, Prove: true, Samples: source, Compare: target > 0 && target*2 >= source,
+		Group: s.Group.Window, Prove: true, Samples: source, Held: target, Compare: target > 0 && target*2 >= source,
 	}
 	if w.Start >= p.Edge && w.Start < p.Horizon {
 		t.Reason, t.Prove = Open, false
@@ -262,7 +263,7 @@ func (p Policy) split(t Transfer) []Transfer {
 	var out []Transfer
 	for start := w.Start; ; start += step {
 		part := t
-		part.Samples = t.Samples / n
+		part.Samples, part.Held = t.Samples/n, t.Held/n
 		part.Chunk.Window = mirror.Window{Start: start, Stop: w.Stop}
 		last := uint64(w.Stop)-uint64(start) <= uint64(step)
 		if !last {
@@ -292,6 +293,7 @@ func (p Policy) join(s Slot, work []Transfer) []Transfer {
 				last.Samples+t.Samples <= p.MaxSamples && s.empty(mirror.Window{Start: w.Stop, Stop: t.Chunk.Window.Start}) {
 				last.Chunk.Window.Stop = t.Chunk.Window.Stop
 				last.Samples += t.Samples
+				last.Held += t.Held
 				continue
 			}
 		}
