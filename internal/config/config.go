@@ -69,8 +69,8 @@ func (r Ref) String() string {
 	return r.Endpoint.Name + ":" + r.Bucket
 }
 
-// same reports whether both are one bucket of one server, even under two names of the endpoint.
-func (r Ref) same(q Ref) bool {
+// Same reports whether both are one bucket of one server, even under two names of the endpoint, or one directory.
+func (r Ref) Same(q Ref) bool {
 	return !r.IsZero() && !q.IsZero() && r.identity() == q.identity()
 }
 

@@ -66,6 +66,9 @@ func (e *Endpoint) identity() string {
 	return normal(e.URL) + "\n" + e.Org
 }
 
+// Same reports whether both lead to the same buckets, as far as a config can tell.
+func (e *Endpoint) Same(other *Endpoint) bool { return e.identity() == other.identity() }
+
 const tlsLater = "certificates of the system's authorities work with url: https://…; leave this out"
 
 var (

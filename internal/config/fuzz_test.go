@@ -80,7 +80,7 @@ func checkWhole(t *testing.T, c *Config) {
 				t.Errorf("%+v", r)
 			}
 		}
-		if m.From.IsZero() || m.To.IsZero() || m.Name == "" || m.Wait < minimumWait || c.Mirror(m.Name) != m || m.From.same(m.To) {
+		if m.From.IsZero() || m.To.IsZero() || m.Name == "" || m.Wait < minimumWait || c.Mirror(m.Name) != m || m.From.Same(m.To) {
 			t.Errorf("%+v", m)
 		}
 	}

@@ -87,3 +87,75 @@ func TestDisjoint(t *testing.T) {
 		}
 	}
 }
+
+// TestMembers: every bucket is taken once, in the order of the file, and never a log bucket.
+func TestMembers(t *testing.T) {
+	c, err := loadText(t, `
+endpoints:
+  station: {url: http://10.8.0.2:8086, org: cryo, token_file: station.token}
+  same: {url: http://10.8.0.2:8086/, org: cryo, token_file: station.token}
+  third: {url: http://c, org: c, token_file: station.token}
+  home: {url: https://localhost, org: caltech, token_file: home.token}
+mirrors:
+  - {name: all, from: station, to: home, buckets: ["*"], exclude_buckets: ["*_old"]}
+  - {name: named, from: same:cryostat, to: home:cryo}
+  - {name: policy, from: same:db/autogen, to: home:db}
+  - {name: more, from: same, to: home, buckets: ["A*", _tasks]}
+  - {name: dirs, from: third, to: dir:/srv, buckets: ["*"]}
+ignore_buckets: [scratch]
+`, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(names ...string) (out []Listing) {
+		for _, n := range names {
+			name, also, _ := strings.Cut(n, "=")
+			out = append(out, Listing{name, also})
+		}
+		return out
+	}
+	station := list("lab", "AC_2", "AC_1", "AC_1", "x_old", "cryostat", "cryo", "db=db/autogen", "Logging", "_tasks", "bad\x1b[2J")
+	all, left := c.Expand(map[*Mirror][]Listing{c.Mirror("all"): station, c.Mirror("more"): station, c.Mirror("dirs"): list("a", "b/c")})
+	var got []string
+	for _, m := range all {
+		got = append(got, m.Name+" "+m.From.String()+" "+m.To.String())
+	}
+	want := []string{
+		"all/AC_1 station:AC_1 home:AC_1", "all/AC_2 station:AC_2 home:AC_2", "all/lab station:lab home:lab",
+		"named same:cryostat home:cryo", "policy same:db/autogen home:db", "more/_tasks same:_tasks home:_tasks",
+		"dirs/a third:a dir:/srv/a", "dirs/b/c third:b/c dir:/srv/b%2Fc",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	got = nil
+	for _, l := range left {
+		got = append(got, l.Pattern.Name+" "+l.Bucket+" "+strings.SplitN(l.Why, ";", 2)[0])
+	}
+	want = []string{
+		"all Logging it is a log bucket", "all bad\x1b[2J its name holds a control character", "all cryo mirror named writes into home:cryo already",
+		"all cryostat mirror named has it", "all db mirror policy has it", "more AC_1 mirror all/AC_1 has it", "more AC_2 mirror all/AC_2 has it",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	for i, want := range []int{0, 0, 0, 1, 2, 3, 4, 4} {
+		if got := c.Rank(all[i]); got != want {
+			t.Errorf("%s: %d", all[i].Name, got)
+		}
+	}
+}
+
+func TestUnmirrored(t *testing.T) {
+	c, err := loadText(t, many+"ignore_buckets: [scratch]\n", home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []Listing
+	for _, n := range []string{"x", "cryostat", "AC_1", "b_old", "files", "scratch", "Lab", "_monitoring", "a"} {
+		list = append(list, Listing{Bucket: n})
+	}
+	if d := cmp.Diff([]string{"a", "x"}, c.Unmirrored(c.Endpoint("station"), list)); d != "" {
+		t.Error(d)
+	}
+}
