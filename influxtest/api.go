@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -130,6 +131,9 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request, g *grant) {
 			list = append(list, s.bucketJSON(b))
 		}
 	}
+	limit, offset := number(q.Get("limit"), 20), number(q.Get("offset"), 0)
+	list = list[min(offset, len(list)):]
+	list = list[:min(limit, 100, len(list))]
 	reply(w, http.StatusOK, map[string]any{"links": map[string]string{"self": "/api/v2/buckets"}, "buckets": list})
 }
 
@@ -285,4 +289,12 @@ func errorV1(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("X-Influxdb-Error", message)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": message})
+}
+
+// number reads a parameter that may be missing.
+func number(s string, missing int) int {
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
+		return n
+	}
+	return missing
 }

@@ -133,6 +133,9 @@ func (c *Client) bucket(ctx context.Context, p *mirror.Probe) error {
 		Buckets []bucketDoc `json:"buckets"`
 	}
 	op := "find bucket " + strconv.Quote(c.o.Bucket)
+	if err := c.wholeLogin(op); err != nil {
+		return err
+	}
 	a, err := c.json(ctx, op, "/api/v2/buckets", url.Values{"name": {c.o.Bucket}, "org": {c.o.Org}}, &list)
 	if e := (*mirror.Error)(nil); errors.As(err, &e) {
 		switch e.Kind {
