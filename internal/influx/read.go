@@ -54,6 +54,9 @@ func (c *Client) Read(ctx context.Context, chunk mirror.Chunk, sink Sink) (mirro
 		return r.flush(0)
 	})
 	if errors.Is(err, errShards) {
+		if _, old := c.database(); old {
+			return c.readShards(ctx, chunk, sink, op)
+		}
 		return mirror.Reading{}, &mirror.Error{Kind: mirror.MultiShard, Side: c.o.Side, URL: c.URL(), Op: op, Err: errShards}
 	}
 	if err != nil {
@@ -148,6 +151,12 @@ type reading struct {
 	oldest    bool
 	elsewhere uint64
 
+	// A read of several shards, in none of which a field has another type.
+	several   bool
+	rowAt     int64
+	rowSeries int
+	had       []bool
+
 	plan   plan
 	fields []field
 	tags   []string // of the wide form
@@ -195,7 +204,7 @@ func (r *reading) head(b *block) error {
 		if r.plan.shards == 0 {
 			return fmt.Errorf("%w: rows without a plan", errGrammar)
 		}
-		if r.plan.shards > 1 && !r.oldest {
+		if r.plan.shards > 1 && !r.oldest && !r.several {
 			return errShards
 		}
 		for _, f := range r.plan.fields {

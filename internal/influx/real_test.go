@@ -3,6 +3,7 @@ package influx
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -151,6 +152,13 @@ func testReadWrite(t *testing.T, kind servers.Kind) {
 	}
 	if got := survey(dst.Client); fmt.Sprint(got) != fmt.Sprint(counts) {
 		t.Errorf("surveys differ: %v, %v", got, counts)
+	}
+	if kind.Old() {
+		// Several shards are read at once where they agree on the types.
+		r, err := src.Read(ctx, mirror.Chunk{Measurement: "edges", Window: mirror.Axis, Width: math.MaxInt64}, nil)
+		if err != nil || r.Total().Count != 5 {
+			t.Errorf("a window over several shards: %v %v", r, err)
+		}
 	}
 	if _, err := src.Read(ctx, mirror.Chunk{Measurement: "types", Window: mirror.Window{Start: 1600000000000000000, Stop: 1605000000000000000}, Width: grid.Width()}, nil); mirror.KindOf(err) != mirror.MultiShard {
 		t.Errorf("a window over several shards: %v", err)

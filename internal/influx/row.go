@@ -49,6 +49,11 @@ func (r *reading) sample(n int) error {
 		}
 		return nil
 	}
+	if r.several {
+		if err := r.once(t); err != nil {
+			return err
+		}
+	}
 	return r.emit(t)
 }
 
