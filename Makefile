@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
-.PHONY: build demo test servers bench fuzz lint clean
+.PHONY: build demo test teeth servers bench fuzz lint clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN := bin/influxmirror
@@ -21,6 +21,10 @@ test:
 	else echo "left out: tests against real InfluxDB servers (they need cargo to build)"; fi
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go test -timeout 30m ./...
+
+# Every planted bug has to be caught by the test it names. `make test` tries a few of them, others each day.
+teeth:
+	CGO_ENABLED=0 go test -count=1 -timeout 30m -v -run Teeth ./test/teeth -bugs 0
 
 # 8 million samples between two real servers, against what those servers need at least.
 bench: build servers
