@@ -55,11 +55,19 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 
 // TagKeys returns every tag key of the bucket.
 func (c *Client) TagKeys(ctx context.Context) (map[string]bool, error) {
+	out := map[string]bool{}
+	if _, old := c.database(); !old && databaseOf(c.o.Bucket).policy != "" {
+		// For a bucket named "a/b" 2.x lists the tags of a; a plan tells them.
+		tables, err := c.ask(ctx, "list tags", "EXPLAIN SELECT *::field, *::tag FROM /.*/ WHERE "+where(mirror.Axis))
+		for _, tag := range parsePlan(tables).tags {
+			out[tag] = true
+		}
+		return out, err
+	}
 	tables, err := c.ask(ctx, "list tags", "SHOW TAG KEYS")
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]bool{}
 	for _, t := range tables {
 		for _, row := range t.Rows {
 			out[row[0].Text] = true

@@ -168,6 +168,7 @@ func (c *Client) bucket(ctx context.Context, p *mirror.Probe) error {
 
 // reaches makes sure that /query, which knows names only, reads the bucket that was found by name (facts 11 and 12).
 func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
+	d := databaseOf(c.o.Bucket)
 	var rows struct {
 		Content []struct {
 			Database        string `json:"database"`
@@ -176,11 +177,11 @@ func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 			Default         bool   `json:"default"`
 		} `json:"content"`
 	}
-	if _, err := c.json(ctx, "read DBRP mappings", "/api/v2/dbrps", url.Values{"orgID": {p.OrgID}, "db": {c.o.Bucket}}, &rows); err != nil {
+	if _, err := c.json(ctx, "read DBRP mappings", "/api/v2/dbrps", url.Values{"orgID": {p.OrgID}, "db": {d.name}}, &rows); err != nil {
 		return err
 	}
 	for _, row := range rows.Content {
-		if row.Database == c.o.Bucket && row.Default && row.BucketID != p.BucketID {
+		if row.Database == d.name && (row.RetentionPolicy == d.policy || d.policy == "" && row.Default) && row.BucketID != p.BucketID {
 			return &mirror.Error{Kind: mirror.Blocked, Side: c.o.Side, URL: c.URL(), Op: "read DBRP mappings", Err: fmt.Errorf(
 				"reads of %s reach bucket %s, not bucket %s: a DBRP mapping points elsewhere; remove it (influx v1 dbrp list) or make %s its default",
 				strconv.Quote(c.o.Bucket), row.BucketID, p.BucketID, p.BucketID)}
@@ -211,7 +212,7 @@ func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 				strconv.Quote(c.o.Bucket), strconv.Quote(au.Org), strconv.Quote(c.o.Org))}
 		}
 	}
-	_, err := c.ask(ctx, "read bucket "+strconv.Quote(c.o.Bucket), "SHOW MEASUREMENTS ON "+ident(c.o.Bucket)+" LIMIT 1",
+	_, err := c.ask(ctx, "read bucket "+strconv.Quote(c.o.Bucket), showMeasurements(d)+" LIMIT 1",
 		"SELECT * FROM "+ident("influxmirror probe")+" WHERE time >= 0 AND time < 1")
 	if e := (*mirror.Error)(nil); errors.As(err, &e) && (e.Kind == mirror.Missing || e.Kind == mirror.Rights) {
 		e.Kind = mirror.Rights

@@ -119,7 +119,11 @@ func (c *Client) narrow(ctx context.Context, req mirror.SurveyRequest, names []s
 }
 
 func (c *Client) measurements(ctx context.Context) ([]string, error) {
-	t, err := c.ask(ctx, "list measurements", "SHOW MEASUREMENTS")
+	show := "SHOW MEASUREMENTS"
+	if _, old := c.database(); !old {
+		show = showMeasurements(databaseOf(c.o.Bucket))
+	}
+	t, err := c.ask(ctx, "list measurements", show)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +134,14 @@ func (c *Client) measurements(ctx context.Context) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// showMeasurements is the only statement of 2.x that takes the policy of a bucket named "a/b" from its text alone.
+func showMeasurements(d database) string {
+	if d.policy == "" {
+		return "SHOW MEASUREMENTS ON " + ident(d.name)
+	}
+	return "SHOW MEASUREMENTS ON " + ident(d.name) + "." + ident(d.policy)
 }
 
 // conflicts returns, for each measurement that has them, all its fields if some have several types.

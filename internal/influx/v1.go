@@ -60,8 +60,7 @@ func (c *Client) forget() {
 func (c *Client) address(v url.Values) {
 	d, old := c.database()
 	if !old {
-		v.Set("db", c.o.Bucket)
-		return
+		d = databaseOf(c.o.Bucket) // 2.x reads a bucket named "a/b" as policy b of database a, and "a/b" as a database finds nothing
 	}
 	v.Set("db", d.name)
 	if d.policy != "" {
@@ -106,6 +105,9 @@ func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
 		p.Product, p.Bucket, p.Retention, p.ShardGroup = product1, d.String(), r.retention, r.shardGroup
 		p.Identity = "influxdb1:" + hostOf(c.o.URL) + ":" + d.String()
 		c.setDatabase(d)
+		c.mu.Lock()
+		c.window, c.unsigned = r.window(d.name), ""
+		c.mu.Unlock()
 		return nil
 	}
 	switch {
@@ -166,6 +168,16 @@ type policy struct {
 	name                  string
 	retention, shardGroup int64
 	isDefault             bool
+	past, future          int64 // of the write window, 0 for none; from 1.12 on
+}
+
+// window says why a policy is no target, or "": what lies outside its write window today may lie inside tomorrow.
+func (p policy) window(db string) string {
+	if p.past == 0 && p.future == 0 {
+		return ""
+	}
+	return fmt.Sprintf("retention policy %s takes only points from %v ago to %v ahead, so that no history can be written; an admin may say: ALTER RETENTION POLICY %s ON %s FUTURE LIMIT 0s PAST LIMIT 0s",
+		strconv.Quote(p.name), time.Duration(p.past), time.Duration(p.future), ident(p.name), ident(db))
 }
 
 // parsePolicies reads SHOW RETENTION POLICIES, whose columns differ between versions.
@@ -181,6 +193,10 @@ func parsePolicies(tables []table) (out []policy, err error) {
 					p.retention, err = nanoseconds(row[i].Text, err)
 				case "shardGroupDuration":
 					p.shardGroup, err = nanoseconds(row[i].Text, err)
+				case "pastWriteLimit":
+					p.past, err = nanoseconds(row[i].Text, err)
+				case "futureWriteLimit":
+					p.future, err = nanoseconds(row[i].Text, err)
 				case "default":
 					p.isDefault = row[i].Bits == 1
 				}
@@ -216,20 +232,4 @@ func hostOf(u *url.URL) string {
 		host = "[" + host + "]"
 	}
 	return strings.ToLower(host + ":" + port + strings.TrimSuffix(u.Path, "/"))
-}
-
-// refusedV1 says more of a refused write than the server's words, where it is one of 1.x.
-func (c *Client) refusedV1(err error) error {
-	d, old := c.database()
-	e := (*mirror.Error)(nil)
-	if !old || !errors.As(err, &e) {
-		return err
-	}
-	switch {
-	case e.Status == http.StatusForbidden:
-		e.Err = c.grant(d, e.Err)
-	case e.Status == http.StatusInternalServerError && strings.HasPrefix(e.Err.Error(), "retention policy not found"):
-		e.Kind = mirror.Missing // it knows no place for the points, so that none was stored
-	}
-	return err
 }
