@@ -34,6 +34,9 @@ func (a *app) acceptCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if chosen[0].IsPattern() {
+				return withCode(exitUsage, fmt.Errorf("mirror %s stands for several buckets; name one, as in: influxmirror accept %s/BUCKET", args[0], args[0]))
+			}
 			if exceptions {
 				return a.acceptExceptions(cmd.Context(), cfg, chosen[0], yes)
 			}

@@ -300,7 +300,7 @@ func (d *demo) conclude(v engine.Verdict, word string, code int, why error) erro
 		own := *d.screen.app
 		own.out = d.screen.result
 		report.app = &own
-		report.showVerdict(v, word, code, demoBucket)
+		report.showVerdict(v, word, code, d.cfg.Mirrors[0])
 		if code == exitDifferent {
 			report.showDifferences(v)
 		}

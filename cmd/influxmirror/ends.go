@@ -54,6 +54,9 @@ func (s *sourceEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 	if mirror.KindOf(err) == mirror.Missing {
 		err = s.wired.renamed(ctx, s.reader, mirror.SourceSide, err)
 	}
+	if e := (*mirror.Error)(nil); s.wired.cfg.Pattern != "" && errors.As(err, &e) && e.Kind == mirror.Missing {
+		e.Err = fmt.Errorf("%w; to stop mirroring it: exclude_buckets: [%s]", e.Err, s.wired.cfg.From.Bucket)
+	}
 	if err == nil {
 		s.mu.Lock()
 		s.last = p
@@ -93,7 +96,7 @@ func (t *targetEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 		}
 	}
 	if t.absent = mirror.KindOf(err) == mirror.Missing && t.how.plan; t.absent {
-		t.once(fmt.Sprintf("target %s: bucket %s does not exist, or the token does not see it; sync creates it", t.URL(), t.wired.cfg.To.Bucket))
+		t.once(fmt.Sprintf("target %s: bucket %s does not exist, or the token does not see it; %s creates it", t.URL(), t.wired.cfg.To.Bucket, map[bool]string{false: "sync", true: "recover"}[t.wired.back]))
 		src := t.wired.source.probed()
 		return mirror.Probe{Identity: "none", Bucket: t.wired.cfg.To.Bucket, ShardGroup: src.ShardGroup, Date: src.Date}, nil
 	}
@@ -189,6 +192,9 @@ func (w *wired) renamed(ctx context.Context, end reader, side mirror.Side, missi
 	key, bucket, endpoint := "from", w.cfg.From.Bucket, w.cfg.From.Endpoint.Name
 	if side == mirror.TargetSide {
 		key, bucket, endpoint = "to", w.cfg.To.Bucket, w.cfg.To.Endpoint.Name
+	}
+	if w.back { // the config has it the other way round
+		key = map[string]string{"from": "to", "to": "from"}[key]
 	}
 	if name == bucket {
 		return missing

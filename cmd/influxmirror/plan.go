@@ -49,7 +49,7 @@ func (a *app) plan(ctx context.Context, names []string) error {
 		return err
 	}
 	defer s.close()
-	code := exitOK
+	code := s.begin
 	var all []planned
 	for _, m := range chosen {
 		w := s.wire(m, mode{plan: true})

@@ -52,7 +52,11 @@ func (a *app) run(ctx context.Context, once, strict bool) error {
 	}
 	defer s.close()
 	if once {
-		return s.syncAll(ctx, cfg.Mirrors, strict)
+		chosen, err := s.expand(ctx, cfg.Mirrors)
+		if err != nil {
+			return err
+		}
+		return s.syncAll(ctx, chosen, strict)
 	}
 	ctx, hangup, stop := a.hangups(ctx)
 	defer stop()

@@ -127,11 +127,13 @@ func (s *service) generation(parent context.Context) *generation {
 	}
 	s.begun = true
 	g, run := errgroup.WithContext(ctx)
-	for _, m := range s.cfg.Mirrors {
-		w := s.wire(m, mode{create: true})
-		d, _, err := s.remembered(ctx, m.Name)
+	under := *s.site // the config may change while this one ends
+	start := func(m *config.Mirror) error {
+		w := under.wire(m, mode{create: true})
+		d, _, err := under.remembered(ctx, m.Name)
 		if err != nil {
-			cancel(withCode(exitState, err))
+			w.close()
+			return withCode(exitState, err)
 		}
 		r := &reporter{ctx: ctx, w: w, outages: s.outages, actions: gen.actions[m.Log.String()], fail: func(err error) { cancel(err) }, left: d.Left}
 		w.Observe = r.observe
@@ -139,7 +141,25 @@ func (s *service) generation(parent context.Context) *generation {
 			defer w.close()
 			return w.Run(run)
 		})
+		return nil
 	}
+	g.Go(func() error {
+		j := &joiner{site: &under, outages: s.outages, start: start, running: map[string]bool{}, said: map[string]bool{}}
+		mirrors, err := under.known(ctx)
+		if err != nil {
+			return withCode(exitState, err)
+		}
+		for _, m := range mirrors {
+			if m.IsPattern() {
+				continue
+			}
+			if err := start(m); err != nil {
+				return err
+			}
+			j.running[m.Name] = true
+		}
+		return j.run(run)
+	})
 	go func() { // ended by stop
 		if gen.err = g.Wait(); gen.err == nil && ctx.Err() != nil {
 			gen.err = context.Cause(ctx)

@@ -42,6 +42,8 @@ type statusAll struct {
 	Holder  *holderDoc     `json:"running"`
 	State   string         `json:"state_dir"`
 	Mirrors []mirrorStatus `json:"mirrors"`
+
+	Unmirrored []unmirroredAt `json:"in_no_mirror,omitempty"`
 }
 
 type holderDoc struct {
@@ -117,12 +119,19 @@ func (a *app) gather(ctx context.Context, cfg *config.Config) (statusAll, error)
 	if held != nil {
 		all.Holder = &holderDoc{held.PID, held.Host, held.Since.UTC().Format(time.RFC3339)}
 	}
-	for _, m := range cfg.Mirrors {
+	mirrors, err := s.known(ctx)
+	if err != nil {
+		return all, withCode(exitState, err)
+	}
+	for _, m := range mirrors {
 		d, found, err := s.remembered(ctx, m.Name)
 		if err != nil {
 			return all, withCode(exitState, err)
 		}
 		all.Mirrors = append(all.Mirrors, describe(m, d, found, held != nil, now))
+	}
+	if all.Unmirrored, err = s.unmirrored(ctx, false); err != nil {
+		return all, withCode(exitState, err)
 	}
 	return all, nil
 }
@@ -225,6 +234,9 @@ func (a *app) showStatus(all statusAll) error {
 		for _, e := range m.GivenUp {
 			fmt.Fprintf(w, "  tried again in the next pass: %s\n", e)
 		}
+	}
+	for _, u := range all.Unmirrored {
+		fmt.Fprintf(w, "in no mirror: %s of %s (as of %s); if that is intended: ignore_buckets\n", cleanAll(u.Buckets), u.Endpoint, u.Seen)
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ func (a *app) sync(ctx context.Context, names []string, strict bool) error {
 		return err
 	}
 	defer s.close()
+	if len(names) == 0 {
+		defer s.lookAround(ctx)
+	}
 	return s.syncAll(ctx, chosen, strict)
 }
 
@@ -62,7 +65,7 @@ type synced struct {
 }
 
 func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool) error {
-	code := exitOK
+	code := s.begin
 	var all []synced
 	logs, stop := s.startActionLogs(ctx)
 	defer stop()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"influxmirror/internal/config"
 	"influxmirror/internal/engine"
 	"influxmirror/internal/mirror"
 )
@@ -71,10 +72,9 @@ func document(v engine.Verdict, word string, code int, explain bool, extra []ext
 }
 
 // showVerdict prints the report of one mirror.
-func (s *site) showVerdict(v engine.Verdict, word string, code int, name string) {
+func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mirror) {
 	w := s.out
-	m := s.cfg.Mirror(name)
-	fmt.Fprintf(w, "%-50s %s\n", "verify "+name, time.Unix(0, v.Date).UTC().Format("2006-01-02 15:04:05Z"))
+	fmt.Fprintf(w, "%-50s %s\n", "verify "+clean(m.Name), time.Unix(0, v.Date).UTC().Format("2006-01-02 15:04:05Z"))
 	source, target := m.From.Endpoint.Address(), m.To.Endpoint.Address()
 	width := max(len(source), len(target))
 	for _, e := range []struct {
@@ -116,7 +116,7 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, name string)
 	fmt.Fprintf(w, "RESULT  %s.   exit %d\n", word, code)
 	switch code {
 	case exitDifferent, exitIncomplete:
-		fmt.Fprintf(w, "next    influxmirror sync %s\n", name)
+		fmt.Fprintf(w, "next    influxmirror sync %s\n", m.Name)
 	}
 }
 

@@ -44,7 +44,7 @@ func (a *app) verify(ctx context.Context, names []string, how verifying) error {
 		return err
 	}
 	defer s.close()
-	code := exitOK
+	code := s.begin
 	var all []verdictDoc
 	for _, m := range chosen {
 		d, err := s.verifyOne(ctx, m, how)
@@ -91,7 +91,7 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 	if s.flags.json {
 		return document(v, word, code, how.explain, extra), nil
 	}
-	s.showVerdict(v, word, code, m.Name)
+	s.showVerdict(v, word, code, m)
 	if how.explain {
 		s.showDifferences(v)
 	}

@@ -33,6 +33,8 @@ type site struct {
 	lock   *ledger.Lock   // nil: only reading
 	ledger *ledger.Ledger // nil where nothing is remembered yet and this command only reads
 	gate   *engine.Gate
+	begin  int                                   // exit code of what went wrong before the first mirror
+	listed map[*config.Endpoint][]config.Listing // what sources were asked for; one goroutine uses it
 }
 
 // lanes is how many Chunks of history are under way at once in all mirrors.
@@ -67,7 +69,7 @@ func (a *app) stateDir(cfg *config.Config) string {
 
 // open opens the state of a config. The caller closes the site.
 func (a *app) open(cfg *config.Config, want access) (*site, error) {
-	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes)}
+	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes), listed: map[*config.Endpoint][]config.Listing{}}
 	if want != reads {
 		err := s.acquire()
 		held := (*ledger.HeldError)(nil)
@@ -136,26 +138,56 @@ func (s *site) check() error {
 	return errors.Join(s.ledger.Check(), s.lock.Check())
 }
 
-// choose returns the mirrors of the config that are named, all if none is.
+// choose returns the mirrors of the config that are named, all if none is. PATTERN/BUCKET names one bucket of a pattern, and PATTERN
+// alone all of them: it is returned as it is, for expand.
 func (a *app) choose(cfg *config.Config, names []string) ([]*config.Mirror, error) {
 	if len(names) == 0 {
 		return cfg.Mirrors, nil
 	}
 	var out []*config.Mirror
 	for _, name := range names {
-		m := cfg.Mirror(name)
-		if m == nil {
-			var known []string
-			for _, m := range cfg.Mirrors {
-				known = append(known, m.Name)
-			}
-			return nil, withCode(exitUsage, fmt.Errorf("no mirror %q in %s; it has: %s", name, cfg.Path, strings.Join(known, ", ")))
+		m, err := find(cfg, name)
+		if err != nil {
+			return nil, withCode(exitUsage, err)
 		}
-		if !slices.Contains(out, m) {
+		if !slices.ContainsFunc(out, func(o *config.Mirror) bool { return o.Name == m.Name }) {
 			out = append(out, m)
 		}
 	}
 	return out, nil
+}
+
+func find(cfg *config.Config, name string) (*config.Mirror, error) {
+	if m := cfg.Mirror(name); m != nil {
+		return m, nil
+	}
+	pattern, bucket, _ := strings.Cut(name, "/")
+	of := cfg.Mirror(pattern)
+	if bucket == "" || of == nil || !of.IsPattern() {
+		var known []string
+		for _, m := range cfg.Mirrors {
+			known = append(known, m.Name)
+		}
+		return nil, fmt.Errorf("no mirror %q in %s; it has: %s", name, cfg.Path, strings.Join(known, ", "))
+	}
+	listed := map[*config.Mirror][]config.Listing{}
+	for _, m := range cfg.Mirrors {
+		if m.IsPattern() && m.From.Endpoint.Same(of.From.Endpoint) {
+			listed[m] = []config.Listing{{Bucket: bucket}}
+		}
+	}
+	all, left := cfg.Expand(listed)
+	for _, m := range all {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	for _, l := range left {
+		if l.Pattern == of {
+			return nil, errors.New(leftOut(l))
+		}
+	}
+	return nil, fmt.Errorf("mirror %s does not take bucket %q: see its buckets and exclude_buckets in %s", pattern, bucket, cfg.Path)
 }
 
 // wired is a mirror of the config with its ends.
@@ -166,6 +198,7 @@ type wired struct {
 	source *sourceEnd
 	target *targetEnd
 	memory memory
+	back   bool // recover: what the config calls the target is the source
 }
 
 // mode changes how a mirror is wired.
@@ -189,7 +222,14 @@ func (a *app) openFor(ctx context.Context, names []string, want access) (*site, 
 		return nil, nil, err
 	}
 	s, err := a.open(cfg, want)
-	return s, chosen, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if chosen, err = s.expand(ctx, chosen); err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	return s, chosen, nil
 }
 
 // wire connects a mirror's ends. Nothing is sent yet.
@@ -198,7 +238,7 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	w := &wired{site: s, cfg: m}
 	w.source = &sourceEnd{reader: openSource(m.From), wired: w}
 	w.target = &targetEnd{writer: openTarget(m.To), wired: w, how: how, said: map[string]bool{}, log: log}
-	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: slices.Index(s.cfg.Mirrors, m),
+	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: s.cfg.Rank(m),
 		Digest: fmt.Sprint(m.Include, m.Exclude)}
 	if m.Since != nil {
 		set.Since = m.Since.UnixNano()

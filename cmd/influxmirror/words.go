@@ -125,3 +125,12 @@ func clean(s string) string {
 	}
 	return s
 }
+
+// cleanAll joins names from a server.
+func cleanAll(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = clean(n)
+	}
+	return strings.Join(out, ", ")
+}
