@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -355,12 +356,16 @@ func merge(a, b mirror.Refusals) mirror.Refusals {
 	for _, r := range []mirror.Refusals{a, b} {
 		maps.Copy(out.Lines, r.Lines)
 		maps.Copy(out.Fields, r.Fields)
+		out.Unsigned = cmp.Or(r.Unsigned, out.Unsigned)
 	}
 	return out
 }
 
 // reason returns why a line of one field was refused, or "".
 func reason(r mirror.Refusals, line string) string {
+	if r.Unsigned != "" && lineproto.Unsigned([]byte(line)) {
+		return r.Unsigned
+	}
 	if len(r.Lines)+len(r.Fields) == 0 {
 		return ""
 	}

@@ -75,6 +75,8 @@ type Client struct {
 	old      database                 // where the bucket is on a 1.x server; the zero value: the server is another
 	tells    way                      // how a 1.x server tells its write counters
 	known    bool                     // it is known what the server is, so that old says it
+	window   string                   // why a 1.x policy is not written to; "" for all others
+	unsigned string                   // why this server takes no unsigned integers, once it has said so
 
 }
 

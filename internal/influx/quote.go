@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"strconv"
@@ -21,13 +22,22 @@ var (
 	literalEscaper = strings.NewReplacer("\n", `\n`, `\`, `\\`, `'`, `\'`)
 )
 
+// maxMessage is how much of an error's body is read.
+const maxMessage = 64 << 10
+
 // message takes the server's words out of an error's body: JSON of 1.x or 2.x, msgpack of 1.x where that was asked for, or the beginning of
 // whatever it is, made printable.
 func message(body io.Reader) (text string, ours bool) {
-	b, _ := io.ReadAll(io.LimitReader(body, 64<<10))
+	b, _ := io.ReadAll(io.LimitReader(body, maxMessage))
 	var e struct {
 		Message string `json:"message"`
 		Error   string `json:"error"`
+	}
+	// 1.x names every line it does not take, which is as much as was sent: the beginning will do.
+	for cut := min(2000, len(b)); len(b) == maxMessage && bytes.HasPrefix(b, []byte(`{"error":"`)) && cut > 1980; cut-- {
+		if short := append(b[:cut:cut], `"}`...); json.Valid(short) {
+			b = short
+		}
 	}
 	text = strings.TrimSpace(string(b))
 	if v, _, err := msgp.ReadMapStrIntfBytes(b, nil); err == nil {

@@ -2,6 +2,7 @@ package influx
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -225,4 +226,127 @@ func TestCountersOldReal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What 1.x does not take is found at the cost of few requests and told in the server's words; nothing is converted.
+func TestRefusedOldReal(t *testing.T) {
+	for _, kind := range oldKinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			ctx := context.Background()
+			s := servers.Start(t, kind, "INFLUXDB_DATA_MAX_VALUES_PER_TAG=3")
+			s.CreateBucket("dst", 0, week)
+			s.Write("dst", "n v=\"text\" 1")
+			dst := targetOf(t, s, "dst")
+			if _, err := dst.Probe(ctx); err != nil {
+				t.Fatal(err)
+			}
+			write := func(lines []byte) mirror.Refusals {
+				t.Helper()
+				w, err := dst.Open(ctx, mirror.Chunk{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := w.Write(lines); err != nil {
+					t.Fatal(err)
+				}
+				refused, err := w.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return refused
+			}
+			stored := func(measurement string, want uint64) {
+				t.Helper()
+				r, err := dst.Read(ctx, mirror.Chunk{Measurement: measurement, Window: mirror.Window{Stop: int64(week)}, Width: int64(week)}, nil)
+				if err != nil || r.Total().Count != want {
+					t.Errorf("%s holds %v, want %d: %v", measurement, r.Total(), want, err)
+				}
+			}
+			var lines []byte
+			for i := range 3000 {
+				lines = fmt.Appendf(lines, "m,t=%d ok=%di,s=\"5u\",u=%du %d\n", i%3, i, i, i)
+			}
+			before := writes(t, s)
+			r := write(lines)
+			if r.Unsigned != "unable to parse: invalid number" || len(r.Lines)+len(r.Fields) != 0 {
+				t.Errorf("refused %+v", r)
+			}
+			if n := writes(t, s) - before; n > 60 {
+				t.Errorf("it took %d requests", n)
+			}
+			stored("m", 6000)
+			// The next Chunk knows already.
+			before = writes(t, s)
+			if r := write([]byte("m,t=1 u=7u 9\nm,t=1 ok=2i 9\n")); r.Unsigned == "" || len(r.Lines)+len(r.Fields) != 0 || writes(t, s)-before != 1 {
+				t.Errorf("refused %+v after %d requests", r, writes(t, s)-before)
+			}
+			if r := write([]byte("n v=1 2\nn v=\"x\" 3\n")); len(r.Lines) != 0 || len(r.Fields) != 1 {
+				t.Errorf("refused %+v", r)
+			}
+			s.Write("dst", "k,t=0 a=1 0\nk,t=1 a=1 1\nk,t=2 a=1 2") // new ones of one body are not counted against the limit
+			lines = lines[:0]
+			for i := range 500 {
+				lines = fmt.Appendf(lines, "k,t=%d a=1,b=2 %d\n", i%5, i)
+			}
+			r = write(lines)
+			values := map[string]bool{}
+			for line, why := range r.Lines {
+				if !strings.Contains(why, "max-values-per-tag limit exceeded") {
+					t.Fatalf("%q: %s", line, why)
+				}
+				values[line[:5]] = true
+			}
+			if len(r.Lines) != 400 || len(values) != 2 {
+				t.Errorf("%d samples of %v are refused, want 400 of two series", len(r.Lines), values)
+			}
+			stored("k", 600)
+		})
+	}
+}
+
+// writes is the number of write requests that the server has answered.
+func writes(t *testing.T, s *servers.Server) int {
+	t.Helper()
+	a, err := s.Do("GET", "/debug/vars", "")
+	var vars struct {
+		HTTPD struct{ Values struct{ WriteReq int } } `json:"httpd"`
+	}
+	var all map[string]json.RawMessage
+	if err == nil {
+		err = json.Unmarshal(a.Body, &all)
+	}
+	for name, v := range all {
+		if strings.HasPrefix(name, "httpd") && err == nil {
+			err = json.Unmarshal(v, &vars.HTTPD)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vars.HTTPD.Values.WriteReq
+}
+
+// A policy with a write window is read, and never a target.
+func TestWriteWindowReal(t *testing.T) {
+	ctx := context.Background()
+	s := servers.Start(t, servers.V1)
+	s.CreateBucket("db", 0, week)
+	s.Query("", "ALTER RETENTION POLICY autogen ON db PAST LIMIT 24h")
+	c := targetOf(t, s, "db")
+	if _, err := c.Probe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Open(ctx, mirror.Chunk{}); mirror.KindOf(err) != mirror.Blocked || !strings.Contains(err.Error(), `ALTER RETENTION POLICY "autogen" ON "db" FUTURE LIMIT 0s PAST LIMIT 0s`) {
+		t.Errorf("open: %v", err)
+	}
+	s.Query("", "ALTER RETENTION POLICY autogen ON db FUTURE LIMIT 0s PAST LIMIT 0s")
+	c = targetOf(t, s, "db")
+	if _, err := c.Probe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Open(ctx, mirror.Chunk{})
+	if err != nil {
+		t.Fatalf("open without limits: %v", err)
+	}
+	w.Abort()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -42,15 +43,20 @@ type Writer struct {
 	inflight chan error
 	sending  []byte
 	refused  mirror.Refusals
+	shut     map[string]string // series that a limit of the server keeps out → its words
 }
 
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	t.mu.Lock()
-	grid := mirror.NewGrid(t.probe.ShardGroup)
+	grid, window, unsigned := mirror.NewGrid(t.probe.ShardGroup), t.window, t.unsigned
 	t.mu.Unlock()
-	return &Writer{t: t, ctx: ctx, zip: z, refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: grid}}, err
+	if window != "" {
+		return nil, &mirror.Error{Kind: mirror.Blocked, Side: t.o.Side, URL: t.URL(), Op: "write", Err: errors.New(window)}
+	}
+	return &Writer{t: t, ctx: ctx, zip: z, shut: map[string]string{},
+		refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: grid, Unsigned: unsigned}}, err
 }
 
 // Write takes whole canonical lines and returns before they are stored. It is idempotent. After an error the outcome is unknown; only a read settles it.
@@ -157,6 +163,9 @@ func (w *Writer) single(line []byte, why error) error {
 		}
 		err := why
 		if n > 1 {
+			if w.refused.Unsigned != "" && lineproto.Unsigned(one) {
+				return
+			}
 			err = w.put(one)
 		}
 		switch kind := mirror.KindOf(err); {
@@ -175,41 +184,51 @@ func (w *Writer) refuse(line []byte, why error) {
 	if e := (*mirror.Error)(nil); errors.As(why, &e) {
 		reason = e.Err.Error()
 	}
-	if isConflict(reason) {
+	reason = unquoted(reason)
+	switch {
+	case isConflict(reason):
 		field, t := lineproto.Place(line)
 		w.refused.Fields[mirror.RefusedField{Key: field, Group: w.refused.Grid.Group(t).Start}] = reason
-	} else {
+	case w.t.learnUnsigned(line, reason):
+		w.refused.Unsigned = reason
+	case isLimit(reason):
+		w.shut[string(lineproto.Key(line))] = reason
+		fallthrough
+	default:
 		w.refused.Lines[string(line)] = reason
 	}
 }
 
 // isConflict: the type of a field is one per measurement and shard, so the rest of the field in this shard group is refused as well.
-func isConflict(reason string) bool {
-	return bytes.Contains([]byte(reason), []byte("field type conflict"))
-}
+func isConflict(reason string) bool { return strings.Contains(reason, "field type conflict") }
 
-// withoutStuck takes the fields out of lines that are known to be refused; what is left of such a line becomes one line a field.
+// withoutStuck takes out of lines what is known to be refused; what is left of a line becomes one line a field.
 func (w *Writer) withoutStuck(lines []byte) []byte {
-	if len(w.refused.Fields) == 0 {
+	if len(w.refused.Fields)+len(w.shut) == 0 && w.refused.Unsigned == "" {
 		return lines
 	}
 	var out []byte
 	for rest := lines; len(rest) > 0; {
 		var line []byte
 		line, rest = lineproto.Next(rest)
+		if why, no := w.shut[string(lineproto.Key(line))]; no {
+			lineproto.Fields(line, func(_, one []byte) { w.refused.Lines[string(one)] = why })
+			continue
+		}
 		_, t := lineproto.Place(line)
 		group := w.refused.Grid.Group(t).Start
-		stuck := false
-		lineproto.Fields(line, func(field, _ []byte) {
+		stuck := func(field, one []byte) bool {
 			_, no := w.refused.Fields[mirror.RefusedField{Key: string(field), Group: group}]
-			stuck = stuck || no
-		})
-		if !stuck {
+			return no || w.refused.Unsigned != "" && lineproto.Unsigned(one)
+		}
+		some := false
+		lineproto.Fields(line, func(field, one []byte) { some = some || stuck(field, one) })
+		if !some {
 			out = append(out, line...)
 			continue
 		}
 		lineproto.Fields(line, func(field, one []byte) {
-			if _, no := w.refused.Fields[mirror.RefusedField{Key: string(field), Group: group}]; !no {
+			if !stuck(field, one) {
 				out = append(out, one...)
 			}
 		})

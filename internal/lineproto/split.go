@@ -90,6 +90,15 @@ func Place(line []byte) (field string, time int64) {
 	return field, time
 }
 
+// Unsigned reports whether a canonical line of one field holds an unsigned integer.
+func Unsigned(line []byte) bool {
+	at := bytes.LastIndexByte(line, ' ')
+	return at > 0 && line[at-1] == 'u'
+}
+
+// Key returns the escaped measurement and tags of a canonical line.
+func Key(line []byte) []byte { return line[:keyEnd(line)] }
+
 // keyEnd returns where the series key ends: the first space that no backslash precedes.
 func keyEnd(b []byte) int {
 	for i := 1; i < len(b); i++ {

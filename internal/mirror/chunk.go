@@ -221,6 +221,8 @@ type Refusals struct {
 	// Fields are refused whatever their value: the type of a field is one in a shard group of the target.
 	Fields map[RefusedField]string
 	Grid   Grid // of the target
+	// Unsigned is why the target takes no unsigned integers at all, in the server's words; "" where it does or nobody asked.
+	Unsigned string
 }
 
 // RefusedField is an escaped field key in one shard group of the target.
