@@ -57,21 +57,6 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	s.send(w, r, http.StatusOK, "text/plain; version=0.0.4; charset=utf-8; escaping=values", []byte(b.String()))
 }
 
-func (s *Server) debugVars(w http.ResponseWriter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	vars := map[string]any{"system": map[string]any{"currentTime": s.now().UTC().Format(time.RFC3339Nano), "started": s.started.UTC().Format(time.RFC3339Nano), "uptime": int(s.now().Sub(s.started).Seconds())}}
-	for _, b := range s.buckets {
-		for _, g := range b.groups {
-			path := fmt.Sprintf("/data/%s/%d", b.id, g.id)
-			vars[fmt.Sprintf("shard:%s:%d", path, g.id)] = map[string]any{"name": "shard",
-				"tags":   map[string]string{"database": b.db, "retentionPolicy": b.rp, "id": fmt.Sprint(g.id), "engine": "tsm1", "indexType": "inmem", "path": path},
-				"values": map[string]any{"writePointsOk": g.points, "writeReq": g.requests}}
-		}
-	}
-	reply(w, http.StatusOK, vars)
-}
-
 // api answers /api/v2.
 func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	p := strings.TrimPrefix(r.URL.Path, "/api/v2/")

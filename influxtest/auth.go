@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tinylib/msgp/msgp"
 )
 
 // A grant is what a token of 2.x may do.
@@ -100,17 +102,26 @@ func (s *Server) authenticateV1(w http.ResponseWriter, r *http.Request) (*user, 
 	s.mu.Lock()
 	u := s.users[name]
 	s.mu.Unlock()
+	refuse := func(message string) {
+		if r.URL.Path == "/query" && r.Header.Get("Accept") == "application/x-msgpack" {
+			w.Header().Set("Content-Type", "application/x-msgpack")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write(msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "error"), message))
+			return
+		}
+		errorV1(w, http.StatusUnauthorized, message)
+	}
 	w.Header().Set("Www-Authenticate", `Basic realm="InfluxDB"`)
 	_, _, basic := r.BasicAuth()
 	switch {
 	case strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "):
-		errorV1(w, http.StatusUnauthorized, "bearer auth disabled")
+		refuse("bearer auth disabled")
 	case name == "" && basic:
-		errorV1(w, http.StatusUnauthorized, "username required")
+		refuse("username required")
 	case name == "":
-		errorV1(w, http.StatusUnauthorized, "unable to parse authentication credentials")
+		refuse("unable to parse authentication credentials")
 	case u == nil || u.password != password:
-		errorV1(w, http.StatusUnauthorized, "authorization failed")
+		refuse("authorization failed")
 	default:
 		w.Header().Del("Www-Authenticate")
 		return u, true

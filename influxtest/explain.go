@@ -93,7 +93,7 @@ func (p *plan) cost(n need) (shards, nseries, values int, err error) {
 	}
 	everywhere := 0 // series of a shard on 1.x
 	if p.version == V1 {
-		for _, se := range p.bucket.allSeries(p.name) {
+		for _, se := range p.index.allSeries(p.name) {
 			ok, err := holds(p.cond, se.tags)
 			if err != nil {
 				return 0, 0, 0, err

@@ -14,6 +14,7 @@ type plan struct {
 	stmt     *influxql.SelectStatement // rewritten: no wildcards, every reference has a type
 	name     string                    // of the measurement
 	bucket   *bucket
+	index    *bucket  // 1.x: what the index of the whole database knows
 	groups   []*group // by time
 	min, max int64    // both included
 	cond     influxql.Expr
@@ -50,6 +51,9 @@ func (ses *session) newPlan(st *influxql.SelectStatement) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{name: src.Name, bucket: b, cond: cond, min: minTime, max: maxTime, asc: st.TimeAscending(), version: ses.s.version}
+	if p.version == V1 {
+		p.index = ses.index(b.db)
+	}
 	interval, err := st.GroupByInterval()
 	if err != nil {
 		return nil, err
@@ -147,8 +151,8 @@ func (p *plan) resolve() {
 		}
 	}
 	if found && p.version == V1 {
-		// The index of 1.x as shipped is one for all shards.
-		for _, k := range p.bucket.tagKeys(p.name) {
+		// The index of 1.x as shipped is one for all shards of a database.
+		for _, k := range p.index.tagKeys(p.name) {
 			p.tags[k] = struct{}{}
 		}
 	}

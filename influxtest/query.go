@@ -41,7 +41,7 @@ type session struct {
 	now    time.Time
 }
 
-// query answers /query. It knows SHOW DATABASES, MEASUREMENTS, FIELD KEYS, TAG KEYS, TAG VALUES, SERIES, RETENTION POLICIES and (1.x) SHARDS, the SELECT that
+// query answers /query. It knows SHOW DATABASES, MEASUREMENTS, FIELD KEYS, TAG KEYS, TAG VALUES, SERIES, RETENTION POLICIES and (1.x) SHARDS, STATS FOR 'shard' and DIAGNOSTICS FOR 'system', the SELECT that
 // newPlan describes, EXPLAIN and EXPLAIN ANALYZE of it, and on 1.x CREATE DATABASE, CREATE and ALTER RETENTION POLICY, DROP DATABASE.
 func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
@@ -143,8 +143,10 @@ func (ses *session) authorize(q *influxql.Query) string {
 			db, _ = sourceDB(db, st.Sources)
 		case *influxql.ExplainStatement:
 			db, _ = sourceDB(db, st.Statement.Sources)
+		case *influxql.ShowRetentionPoliciesStatement:
+			db = or(st.Database, db)
 		case *influxql.ShowMeasurementsStatement, *influxql.ShowFieldKeysStatement, *influxql.ShowTagKeysStatement, *influxql.ShowTagValuesStatement,
-			*influxql.ShowSeriesStatement, *influxql.ShowRetentionPoliciesStatement:
+			*influxql.ShowSeriesStatement:
 		default:
 			return fmt.Sprintf("%s not authorized to execute statement '%s', requires admin privilege", ses.user.name, st)
 		}
@@ -194,6 +196,10 @@ func (ses *session) run(st influxql.Statement) ([]rows, error) {
 	switch st := st.(type) {
 	case *influxql.ShowShardsStatement:
 		return ses.showShards(), nil
+	case *influxql.ShowStatsStatement:
+		return ses.showStats(st)
+	case *influxql.ShowDiagnosticsStatement:
+		return ses.showDiagnostics(st)
 	case *influxql.CreateDatabaseStatement:
 		return nil, ses.createDatabase(st)
 	case *influxql.DropDatabaseStatement:

@@ -70,9 +70,12 @@ func (ses *session) showMeasurements(st *influxql.ShowMeasurementsStatement) ([]
 	if ses.db == "" && st.Database == "" {
 		return nil, errors.New("database name required")
 	}
-	b, err := ses.bucket(st.Database, "")
-	if err != nil {
-		return nil, nil // a database that is not there, or hidden, has no measurements
+	b := ses.index(or(st.Database, ses.db))
+	if ses.s.version == V2 {
+		var err error
+		if b, err = ses.bucket(st.Database, ""); err != nil {
+			return nil, nil // a database that is not there, or hidden, has no measurements
+		}
 	}
 	var sources influxql.Sources
 	if st.Source != nil {
@@ -144,9 +147,23 @@ func (b *bucket) tagKeys(name string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
+// index is what 1.x as shipped knows of measurements, tags and series: it does not tell the policies of a database apart.
+func (ses *session) index(db string) *bucket {
+	all := &bucket{db: db}
+	for _, b := range ses.s.buckets {
+		if b.db == db {
+			all.groups = append(all.groups, b.groups...)
+		}
+	}
+	return all
+}
+
 // tagBucket is bucket, with the other words that 2.x has for an unknown database in statements about tags.
 func (ses *session) tagBucket(db string, sources influxql.Sources) (*bucket, error) {
 	db, rp := sourceDB(db, sources)
+	if name := or(db, ses.db); ses.s.version == V1 && ses.s.databaseExists(name) {
+		return ses.index(name), nil
+	}
 	b, err := ses.bucket(db, rp)
 	if err != nil && ses.s.version == V2 && (db != "" || ses.db != "") {
 		return nil, fmt.Errorf("default retention policy not set for: %s", or(db, ses.db))
@@ -214,6 +231,9 @@ func (ses *session) showSeries(st *influxql.ShowSeriesStatement) ([]rows, error)
 	if err != nil {
 		return nil, err
 	}
+	if ses.s.version == V1 {
+		b = ses.index(b.db)
+	}
 	var keys []string
 	for _, name := range b.names(st.Sources) {
 		for _, se := range b.allSeries(name) {
@@ -277,55 +297,4 @@ func (ses *session) showShards() []rows {
 		}
 	}
 	return out
-}
-
-func (ses *session) createDatabase(st *influxql.CreateDatabaseStatement) error {
-	if ses.s.databaseExists(st.Name) {
-		return nil
-	}
-	var retention time.Duration
-	if st.RetentionPolicyDuration != nil {
-		retention = *st.RetentionPolicyDuration
-	}
-	ses.s.createBucket(st.Name+"/"+or(st.RetentionPolicyName, "autogen"), retention, st.RetentionPolicyShardGroupDuration)
-	return nil
-}
-
-func (ses *session) createPolicy(st *influxql.CreateRetentionPolicyStatement) error {
-	if !ses.s.databaseExists(st.Database) {
-		return errors.New("database not found: " + st.Database)
-	}
-	if ses.s.bucketOf(st.Database, st.Name) != nil {
-		return nil
-	}
-	b := ses.s.createBucket(st.Database+"/"+st.Name, st.Duration, st.ShardGroupDuration)
-	if st.Default {
-		ses.makeDefault(b)
-	}
-	return nil
-}
-
-func (ses *session) makeDefault(b *bucket) {
-	for _, o := range ses.s.buckets {
-		if o.db == b.db {
-			o.isDefault = o == b
-		}
-	}
-}
-
-func (ses *session) alterPolicy(st *influxql.AlterRetentionPolicyStatement) error {
-	b := ses.s.bucketOf(st.Database, st.Name)
-	if b == nil {
-		return errors.New("retention policy not found: " + st.Name)
-	}
-	if st.Duration != nil {
-		b.retention = *st.Duration
-	}
-	if st.ShardGroupDuration != nil && *st.ShardGroupDuration != 0 {
-		b.shardDuration = *st.ShardGroupDuration
-	}
-	if st.Default {
-		ses.makeDefault(b)
-	}
-	return nil
 }

@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 
 	"influxmirror/influxtest"
@@ -9,9 +11,14 @@ import (
 
 // Versions a case holds for.
 const (
-	both = iota
-	only2
-	only1
+	on2  = 1 << iota // 2.7.12
+	on1              // 1.13.2
+	on16             // 1.6.7
+
+	both  = on2 | on1 | on16 // lines of servers
+	only2 = on2
+	only1 = on1 | on16
+	not16 = on2 | on1 // 1.6.7 has a case of its own
 )
 
 // A testCase looks at servers. It gets a server that other cases have used: its buckets have names of their own.
@@ -23,13 +30,16 @@ type testCase struct {
 
 func TestConformance(t *testing.T) {
 	var cases []testCase
-	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases, sizeCases} {
+	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases, sizeCases, oldCases} {
 		cases = append(cases, list...)
 	}
-	for _, v1 := range []bool{false, true} {
-		kind, version := servers.V2, influxtest.V2
+	for _, kind := range []servers.Kind{servers.V2, servers.V1, servers.V16} {
+		v1, version, bit := kind.Old(), influxtest.V2, on2
 		if v1 {
-			kind, version = servers.V1, influxtest.V1
+			version, bit = influxtest.V1, on1
+		}
+		if kind == servers.V16 {
+			bit = on16
 		}
 		t.Run(kind.String(), func(t *testing.T) {
 			real := genuine(servers.Start(t, kind))
@@ -37,10 +47,14 @@ func TestConformance(t *testing.T) {
 			t.Cleanup(memory.Close)
 			memory.CreateBucket(servers.Bucket, 0, 0) // the real one is set up with it
 			for _, tc := range cases {
-				if tc.versions == only2 && v1 || tc.versions == only1 && !v1 {
+				if tc.versions&bit == 0 {
 					continue
 				}
 				t.Run(tc.name, func(t *testing.T) {
+					if tc.versions == on16 { // the double is no 1.6
+						tc.run(&scene{T: t, server: real})
+						return
+					}
 					a, b := &scene{T: t, server: real}, &scene{T: t, server: double(memory, v1)}
 					for _, c := range []*scene{a, b} {
 						if c.orgID != "" {
@@ -48,11 +62,29 @@ func TestConformance(t *testing.T) {
 						}
 						tc.run(c)
 					}
+					if kind == servers.V16 {
+						a.seen, b.seen = modern(a.seen), modern(b.seen)
+					}
 					compare(t, a.seen, b.seen)
 				})
 			}
 		})
 	}
+}
+
+// What 1.6.7 says less of than 1.13.2, without which their answers are compared.
+var (
+	forDatabase = regexp.MustCompile(` for database: \S+( for retention policy: \S+)?`)
+	limits      = regexp.MustCompile(`("[^"]*" "[^"]*" 1i?) "0s" "0s" (true|false)`)
+)
+
+func modern(seen []string) (out []string) {
+	for _, s := range seen {
+		s = forDatabase.ReplaceAllString(s, "")
+		s = limits.ReplaceAllString(strings.ReplaceAll(s, "futureWriteLimit pastWriteLimit ", ""), "$1 $2")
+		out = append(out, s)
+	}
+	return out
 }
 
 // compare reports where the two servers answered differently.

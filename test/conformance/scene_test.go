@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type server struct {
 	name         string
 	v1           bool
 	url, token   string
+	auth         string // header Authorization of who may do everything; "" for that of the token, or none
 	org, orgID   string
 	createBucket func(name string, retention, shards time.Duration) string
 	createToken  func(read, write []string) string
@@ -32,7 +34,11 @@ type server struct {
 }
 
 func genuine(s *servers.Server) *server {
-	return &server{name: "real", v1: s.Kind == servers.V1, url: s.URL, token: s.Token, org: s.Org, orgID: s.OrgID,
+	auth := ""
+	if s.User != "" {
+		auth = basic(s.User, s.Password)
+	}
+	return &server{name: "real", auth: auth, v1: s.Kind.Old(), url: s.URL, token: s.Token, org: s.Org, orgID: s.OrgID,
 		createBucket: s.CreateBucket, createToken: s.CreateToken, restart: s.Restart}
 }
 
@@ -83,12 +89,19 @@ func (c *scene) bucket(name string, shards time.Duration) string {
 	return name
 }
 
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
 // send makes a request with the server's own token, or without header Authorization when auth is "none".
 func (c *scene) send(method, path, auth string, header []string, body string) (int, http.Header, []byte) {
 	c.Helper()
 	req, err := http.NewRequest(method, c.url+path, strings.NewReader(body))
 	if err != nil {
 		c.Fatal(err)
+	}
+	if auth == "" {
+		auth = c.auth
 	}
 	if auth == "" && c.token != "" {
 		auth = "Token " + c.token

@@ -42,7 +42,7 @@ var typeCases = []testCase{
 			c.want(got, "[0 mix[time v] "+want+"]")
 		}
 	}},
-	{"fact 2: the duration says how new groups are cut", both, func(c *scene) {
+	{"fact 2: the duration says how new groups are cut", not16, func(c *scene) {
 		b := mixed(c, "recut")
 		id := ""
 		for _, n := range c.names {

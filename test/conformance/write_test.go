@@ -25,7 +25,7 @@ var writeCases = []testCase{
 		}
 		c.query(b, "SELECT v FROM m")
 	}},
-	{"fact 15, 16: type conflicts", both, func(c *scene) {
+	{"fact 15, 16: type conflicts", not16, func(c *scene) {
 		b := c.bucket("conflict", day)
 		c.write(b, `m v="x",f=1 1`)
 		for _, l := range []string{"m v=1 2", "m ok=1i,v=1i 3", "m f=1i 4\nother x=1 4", "m v=1 5\nm f=true 5\nm z=1 5", "m v=1 " + at(40*day, 0), "n v=1,v=\"x\" 1", "n2 v=1,v=2 1"} {
@@ -37,7 +37,7 @@ var writeCases = []testCase{
 		c.query(b, "SHOW FIELD KEYS")
 		c.query(b, "EXPLAIN SELECT *::field FROM m WHERE time < 10")
 	}},
-	{"fact 18: what cannot be written", both, func(c *scene) {
+	{"fact 18: what cannot be written", not16, func(c *scene) {
 		b := c.bucket("never", day)
 		for _, l := range []string{"n,time=x v=1 1", "n time=5 1", "n time=5,z=1 1", "#x v=1 1", `\#x v=1 1`, "n,_field=x v=1 1", "n,_measurement=x v=1 1", `m\ v=1 1`, `n,k\=1 v=1 1`, `n f\=1 1`, "n,a=b\nc v=1 1"} {
 			c.write(b, l)
@@ -69,7 +69,7 @@ var writeCases = []testCase{
 		c.want(c.query(b, "SELECT *::field FROM m GROUP BY *"), "[0 mmap[t:1][time u v w] (0i null 0f null; 1i true 3f 1i)]")
 		c.query(b, "SELECT count(*::field) FROM m")
 	}},
-	{"fact 20: precision", both, func(c *scene) {
+	{"fact 20: precision", not16, func(c *scene) {
 		b := c.bucket("precision", day)
 		for _, p := range []string{"ns", "us", "ms", "s", "", "n", "u", "m", "h", "auto"} {
 			q := url.Values{"bucket": {b}, "orgID": {c.orgID}, "precision": {p}}
