@@ -16,21 +16,18 @@ import (
 
 func (a *app) acceptCommand() *cobra.Command {
 	var yes, exceptions bool
+	var h *adhoc
 	cmd := &cobra.Command{
-		Use:   "accept MIRROR",
+		Use:   "accept MIRROR | SOURCE TARGET",
 		Short: "Unblock a mirror: show what changed and what proving it again costs, ask, and take it as it is",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) != 1 && !(len(args) == 2 && config.IsAddress(args[0])) {
 				return errors.New("accept: name one mirror, as in: influxmirror accept cryostat")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load()
-			if err != nil {
-				return err
-			}
-			chosen, err := a.choose(cfg, args)
+			cfg, chosen, err := h.choose(a, args)
 			if err != nil {
 				return err
 			}
@@ -43,6 +40,7 @@ func (a *app) acceptCommand() *cobra.Command {
 			return a.accept(cmd.Context(), cfg, chosen[0], yes)
 		},
 	}
+	h = a.addressFlags(cmd, false)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&exceptions, "exceptions", false, "today's exceptions are known: only new ones count from now on")
 	return cmd

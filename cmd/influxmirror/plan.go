@@ -11,11 +11,14 @@ import (
 )
 
 func (a *app) planCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "plan [MIRROR…]",
-		Short: "Show what sync would do and why, and how much it would read; writes nothing anywhere",
-		RunE:  func(cmd *cobra.Command, names []string) error { return a.plan(cmd.Context(), names) },
+	cmd := &cobra.Command{
+		Use:     "plan [MIRROR… | SOURCE TARGET]",
+		Short:   "Show what sync would do and why, and how much it would read; writes nothing anywhere",
+		Example: examples("plan", ""),
 	}
+	h := a.addressFlags(cmd, true)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.plan(cmd.Context(), h.finder(a, cmd, args)) }
+	return cmd
 }
 
 // maxPlanRows bounds the table for people; --json lists all.
@@ -43,8 +46,8 @@ type step struct {
 	windows     int
 }
 
-func (a *app) plan(ctx context.Context, names []string) error {
-	s, chosen, err := a.openFor(ctx, names, reads)
+func (a *app) plan(ctx context.Context, find finder) error {
+	s, chosen, err := find(ctx, reads)
 	if err != nil {
 		return err
 	}

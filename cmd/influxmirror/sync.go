@@ -18,27 +18,30 @@ const maxPasses = 5
 func (a *app) syncCommand() *cobra.Command {
 	var dry, strict bool
 	cmd := &cobra.Command{
-		Use:   "sync [MIRROR…]",
-		Short: "Bring mirrors up to date, prove it, and exit",
-		RunE: func(cmd *cobra.Command, names []string) error {
-			if dry {
-				return a.plan(cmd.Context(), names)
-			}
-			return a.sync(cmd.Context(), names, strict)
-		},
+		Use:     "sync [MIRROR… | SOURCE TARGET]",
+		Short:   "Bring mirrors up to date, prove it, and exit",
+		Example: examples("sync", ""),
+	}
+	h := a.addressFlags(cmd, true)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		find := h.finder(a, cmd, args)
+		if dry {
+			return a.plan(cmd.Context(), find)
+		}
+		return a.sync(cmd.Context(), find, len(args) == 0, strict)
 	}
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only show what would be done, as plan does")
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit 4 for exceptions that are known, too")
 	return cmd
 }
 
-func (a *app) sync(ctx context.Context, names []string, strict bool) error {
-	s, chosen, err := a.openFor(ctx, names, writes)
+func (a *app) sync(ctx context.Context, find finder, all, strict bool) error {
+	s, chosen, err := find(ctx, writes)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if len(names) == 0 {
+	if all {
 		defer s.lookAround(ctx)
 	}
 	return s.syncAll(ctx, chosen, strict)
@@ -62,6 +65,8 @@ type synced struct {
 	SettledTo string   `json:"settled_to,omitempty"`
 	Lag       int64    `json:"lag_seconds"`
 	GivenUp   []string `json:"given_up,omitempty"`
+
+	until bool // SettledTo is as far as was asked for: that says nothing of what would be lost
 }
 
 func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool) error {
@@ -126,6 +131,7 @@ func (w *wired) syncOne(ctx context.Context) (synced, error) {
 			return out, err
 		}
 		out.add(r)
+		out.until = w.site.until != 0 && r.SettledTo == w.site.until
 		if err != nil || out.Complete || try == maxPasses {
 			return out, err
 		}
@@ -153,8 +159,10 @@ func (s *synced) sentence() string {
 	if !s.Complete {
 		state = fmt.Sprintf("INCOMPLETE: %s (about %s) unproven", count(s.Left, "window"), count(s.Unsettled, "sample"))
 	}
-	text := fmt.Sprintf("%s: %s, lag %s; read %s, wrote %s; %s proven", s.Mirror, state, span(time.Duration(s.Lag)*time.Second),
-		count(s.Read, "sample"), count(s.Written, "line"), count(s.Proven, "sample"))
+	if !s.until {
+		state += ", lag " + span(time.Duration(s.Lag)*time.Second)
+	}
+	text := fmt.Sprintf("%s: %s; read %s, wrote %s; %s proven", s.Mirror, state, count(s.Read, "sample"), count(s.Written, "line"), count(s.Proven, "sample"))
 	if s.Excepted > 0 {
 		text += ", " + num(s.Excepted) + " excepted"
 	}

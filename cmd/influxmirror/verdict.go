@@ -92,9 +92,9 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 		t := v.Rows[r]
 		windows, tail := num(t.Windows), ""
 		switch {
-		case r == engine.OwnRow && t.Samples == 0: // only where a recovery left it
+		case (r == engine.OwnRow || r == engine.AfterRow) && t.Samples == 0: // only where a recovery left it, or --until asks for less
 			continue
-		case r == engine.BeforeRow || r == engine.Filtered:
+		case r == engine.BeforeRow || r == engine.AfterRow || r == engine.Filtered:
 			windows = "–"
 		case r == engine.Identical:
 			tail = fmt.Sprintf("  %12s  %13s", short(v.Reread), oldest(v))

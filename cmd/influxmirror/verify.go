@@ -21,14 +21,16 @@ type verifying struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifying
 	cmd := &cobra.Command{
-		Use:   "verify [MIRROR…]",
-		Short: "Compare both sides and report; writes to neither",
-		RunE: func(cmd *cobra.Command, names []string) error {
-			if v.list != "" && v.list != "extra" {
-				return withCode(exitUsage, fmt.Errorf("--list %q: only extra can be listed", v.list))
-			}
-			return a.verify(cmd.Context(), names, v)
-		},
+		Use:     "verify [MIRROR… | SOURCE TARGET]",
+		Short:   "Compare both sides and report; writes to neither",
+		Example: examples("verify", " --full"),
+	}
+	h := a.addressFlags(cmd, true)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if v.list != "" && v.list != "extra" {
+			return withCode(exitUsage, fmt.Errorf("--list %q: only extra can be listed", v.list))
+		}
+		return a.verify(cmd.Context(), h.finder(a, cmd, args), v)
 	}
 	f := cmd.Flags()
 	f.BoolVar(&v.full, "full", false, "read every sample again instead of believing proofs")
@@ -38,8 +40,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, names []string, how verifying) error {
-	s, chosen, err := a.openFor(ctx, names, either)
+func (a *app) verify(ctx context.Context, find finder, how verifying) error {
+	s, chosen, err := find(ctx, either)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 	w := s.wire(m, mode{})
 	defer w.close()
 	p := s.progress(w)
-	v, err := w.Verify(ctx, how.full)
+	v, err := w.Verify(ctx, how.full || s.adhoc && s.unproven(ctx, m))
 	p.end()
 	if err != nil {
 		return verdictDoc{Mirror: m.Name}, err

@@ -33,6 +33,9 @@ type site struct {
 	lock   *ledger.Lock   // nil: only reading
 	ledger *ledger.Ledger // nil where nothing is remembered yet and this command only reads
 	gate   *engine.Gate
+	adhoc  bool                                  // between two addresses, not of a config
+	until  int64                                 // nothing at or after it is asked for; 0: everything
+	part   bool                                  // not everything is asked for, in this call
 	begin  int                                   // exit code of what went wrong before the first mirror
 	listed map[*config.Endpoint][]config.Listing // what sources were asked for; one goroutine uses it
 }
@@ -243,8 +246,13 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	if m.Since != nil {
 		set.Since = m.Since.UnixNano()
 	}
+	set.Until = s.until
 	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
-		return w.bind(ctx, key, source, target, how)
+		l, err := w.bind(ctx, key, source, target, how)
+		if err == nil && s.part {
+			l = partial{l}
+		}
+		return l, err
 	}
 	w.Mirror = engine.New(set, w.source, w.target, open, s.log)
 	return w

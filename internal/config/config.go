@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"influxmirror/internal/mirror"
@@ -56,7 +57,7 @@ type Ref struct {
 // IsZero reports whether r names no bucket.
 func (r Ref) IsZero() bool { return r.Endpoint == nil }
 
-// String is ENDPOINT:BUCKET, dir:PATH for an archive, or "none".
+// String is ENDPOINT:BUCKET, URL::BUCKET for an address, dir:PATH for an archive, or "none".
 func (r Ref) String() string {
 	switch {
 	case r.IsZero():
@@ -65,6 +66,8 @@ func (r Ref) String() string {
 		return r.Endpoint.Address()
 	case r.Bucket == "":
 		return r.Endpoint.Name
+	case strings.Contains(r.Endpoint.Name, "://"):
+		return r.Endpoint.Name + "::" + r.Bucket
 	}
 	return r.Endpoint.Name + ":" + r.Bucket
 }

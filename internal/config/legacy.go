@@ -193,6 +193,15 @@ func (d *decoder) legacySince(s section) *time.Time {
 
 // pairHash names the state of a source and a target.
 func pairHash(source, target *Endpoint) string {
-	sum := sha256.Sum256([]byte(source.identity() + "\n" + target.identity()))
+	return shortHash(source.identity() + "\n" + target.identity())
+}
+
+// refsHash names the state of two buckets.
+func refsHash(source, target Ref) string {
+	return shortHash(source.identity() + "\n\n" + target.identity())
+}
+
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
 }

@@ -25,7 +25,7 @@ func load(path string, files *files) (*Config, error) {
 		problems:  problems{file: path},
 		env:       files.env,
 		files:     files,
-		cfg:       &Config{Path: path, endpoints: map[string]*Endpoint{}, mirrors: map[string]*Mirror{}},
+		cfg:       &Config{Path: path},
 		endpoints: map[string]*Endpoint{},
 		places:    map[string]*yaml.Node{},
 	}
@@ -53,13 +53,19 @@ func load(path string, files *files) (*Config, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	for _, e := range d.cfg.Endpoints {
-		d.cfg.endpoints[e.Name] = e
-	}
-	for _, m := range d.cfg.Mirrors {
-		d.cfg.mirrors[m.Name] = m
-	}
+	d.cfg.index()
 	return d.cfg, nil
+}
+
+// index lets endpoints and mirrors be found by name.
+func (c *Config) index() {
+	c.endpoints, c.mirrors = map[string]*Endpoint{}, map[string]*Mirror{}
+	for _, e := range c.Endpoints {
+		c.endpoints[e.Name] = e
+	}
+	for _, m := range c.Mirrors {
+		c.mirrors[m.Name] = m
+	}
 }
 
 func (d *decoder) readAll(root *yaml.Node) {

@@ -283,7 +283,7 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 	fine := map[mirror.Window][]int{} // shard group → slots to survey by Cell
 	for k, c := range found {
 		w := grid.Group(k.start)
-		if w.Stop <= p.Floor() {
+		if w.Stop <= p.Floor() || w.Start >= p.Until {
 			continue
 		}
 		sum := m.sums[k]
@@ -310,7 +310,7 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 		if reread {
 			s.Reread = plan.Changed
 		}
-		if sum.Cells > 0 || live || c.source > p.MaxSamples || w.Start < p.Floor() {
+		if sum.Cells > 0 || live || c.source > p.MaxSamples || w.Start < p.Floor() || w.Contains(p.Until) {
 			fine[w] = append(fine[w], len(slots))
 		} else {
 			s.Cells = []plan.Cell{{Window: w, Source: c.source, Target: c.target}}
@@ -352,7 +352,7 @@ func (m *Mirror) fine(ctx context.Context, e ends, sc scope, group mirror.Window
 	minutes := map[mirror.Window][]string{}
 	for _, name := range names {
 		for _, c := range cells[name] {
-			if c.Window.Overlaps(open) || c.Window.Contains(p.Floor()) || partly(byName[name].Group.Proofs, c) {
+			if c.Window.Overlaps(open) || c.Window.Contains(p.Floor()) || c.Window.Contains(p.Until) || partly(byName[name].Group.Proofs, c) {
 				minutes[c.Window] = append(minutes[c.Window], name)
 			}
 		}

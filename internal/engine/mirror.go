@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"path"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type Settings struct {
 	Name    string
 	Since   int64         // nothing before; mirror.MinTime mirrors everything
+	Until   int64         // nothing at or after; 0 mirrors everything
 	Wait    time.Duration // pause after a Pass; Cells close max(10 s, Wait) behind the source's clock
 	Include []string      // globs of measurements; none: all
 	Exclude []string
@@ -92,6 +94,9 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 	}
 	if s.Since == 0 {
 		s.Since = mirror.MinTime
+	}
+	if s.Until == 0 {
+		s.Until = math.MaxInt64
 	}
 	if s.Gate == nil {
 		s.Gate = NewGate(lanes)
@@ -171,7 +176,7 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 		return e, err
 	}
 	e.policy = plan.NewPolicy(grid, e.src.Date, int64(m.Margin()))
-	e.policy.Since = m.Since
+	e.policy.Since, e.policy.Until = m.Since, m.Until
 	e.policy.SourceFloor = plan.Retained(e.src.Date, e.src.Retention)
 	e.policy.TargetFloor = plan.Retained(e.dst.Date, e.dst.Retention)
 	return e, m.recognise(ctx, e)

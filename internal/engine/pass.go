@@ -350,7 +350,7 @@ func (m *Mirror) ours(ctx context.Context, then mirror.Counters) mirror.Counters
 // report begins the report of a Pass.
 func (m *Mirror) report(e ends, work []plan.Transfer) Report {
 	r := Report{Mirror: m.Name, Date: e.src.Date, Edge: e.policy.Edge, Planned: len(work), Left: len(work), Source: e.src, Target: e.dst,
-		Reasons: map[plan.Reason]int{}, SettledTo: e.policy.Edge}
+		Reasons: map[plan.Reason]int{}, SettledTo: min(e.policy.Edge, e.policy.Until)}
 	for _, t := range work {
 		r.LeftSamples += t.Samples
 		r.Reasons[t.Reason]++

@@ -13,6 +13,7 @@ type Row string
 const (
 	Identical  Row = "identical"
 	BeforeRow  Row = "before since, not asked for"
+	AfterRow   Row = "after until, not asked for"
 	Filtered   Row = "excluded by filter"
 	ExpiredRow Row = "too old for the target's retention"
 	GoneRow    Row = "too old at the source, not copied"
@@ -26,9 +27,9 @@ const (
 )
 
 // Rows in the order they are shown.
-var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, GoneRow, OwnRow, RefusedRow, Unwritable, BeforeRow, Filtered, NotChecked}
+var Rows = []Row{Identical, Different, OpenRow, Kept, ExpiredRow, GoneRow, OwnRow, RefusedRow, Unwritable, BeforeRow, AfterRow, Filtered, NotChecked}
 
-var badness = []Row{Identical, BeforeRow, Filtered, ExpiredRow, GoneRow, Kept, OwnRow, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
+var badness = []Row{Identical, BeforeRow, AfterRow, Filtered, ExpiredRow, GoneRow, Kept, OwnRow, Unwritable, RefusedRow, OpenRow, NotChecked, Different}
 
 // Tally counts the windows and Samples of a Row.
 type Tally struct {

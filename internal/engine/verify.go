@@ -54,7 +54,7 @@ func (m *Mirror) toRead(e ends, found map[key]counted, full bool) (n uint64) {
 		s := m.summary(k)
 		w := e.policy.Grid.Group(k.start)
 		switch {
-		case w.Stop <= e.policy.Since:
+		case w.Stop <= e.policy.Since, w.Start >= e.policy.Until:
 		case full, s.Cells > 0 && (s.Source != c.source || s.Target != c.target):
 			n += c.source
 		}
@@ -120,6 +120,11 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 		v.Union += c.source
 		return false, nil
 	}
+	if w.Start >= e.policy.Until {
+		v.put(AfterRow, c.source, 1)
+		v.Union += c.source
+		return false, nil
+	}
 	sum := g.Summary()
 	if !full && sum.Cells > 0 && sum.Source == c.source && sum.Target == c.target {
 		for _, p := range g.Proofs {
@@ -127,7 +132,8 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 		}
 		return false, nil
 	}
-	if !full && sum.Cells == 0 && w.Stop > e.policy.TargetFloor {
+	cut := w.Contains(e.policy.Since-1) || w.Contains(e.policy.Until) // perhaps nothing of what is asked for
+	if !full && sum.Cells == 0 && w.Stop > e.policy.TargetFloor && !cut {
 		v.put(NotChecked, max(c.source, c.target), 1)
 		v.Union += max(c.source, c.target)
 		return false, nil
@@ -152,7 +158,7 @@ func (m *Mirror) verifyChunks(e ends, w mirror.Window, samples uint64) (out []mi
 	width := p.Grid.Width()
 	parts := int64(samples/p.MaxSamples) + 1
 	step := max(width, (int64(w.Width())/parts/width+1)*width)
-	for _, at := range []int64{p.Since, p.TargetFloor, p.SourceFloor, p.Edge, p.Horizon} {
+	for _, at := range []int64{p.Since, p.Until, p.TargetFloor, p.SourceFloor, p.Edge, p.Horizon} {
 		if w.Start < at && at < w.Stop {
 			out = append(out, m.verifyChunks(e, mirror.Window{Start: w.Start, Stop: at}, samples)...)
 			w.Start = at
@@ -240,6 +246,8 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 	switch w := c.Window; {
 	case w.Stop <= e.policy.Since:
 		special = BeforeRow
+	case w.Start >= e.policy.Until:
+		special = AfterRow
 	case w.Stop <= e.policy.TargetFloor:
 		special = ExpiredRow
 	case w.Start >= e.policy.Edge && w.Start < e.policy.Horizon, src.Live:

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"math"
 	"slices"
 
 	"influxmirror/internal/mirror"
@@ -59,6 +60,7 @@ type Policy struct {
 	// Horizon is where the future begins: from Edge to Horizon samples are copied and not yet proven.
 	Horizon     int64
 	Since       int64 // nothing before is mirrored
+	Until       int64 // nothing at or after is mirrored
 	SourceFloor int64 // the source drops what is before
 	TargetFloor int64 // the target takes nothing before
 	MaxSamples  uint64
@@ -69,7 +71,7 @@ func NewPolicy(grid mirror.Grid, now, margin int64) Policy {
 	minuteOf := func(t int64) int64 { return t - floorMod(t, mirror.TailWidth) }
 	return Policy{
 		Grid: grid, Now: now, Edge: minuteOf(now - margin), Horizon: grid.Cell(minuteOf(now+margin) + mirror.TailWidth).Stop,
-		Since: mirror.MinTime, SourceFloor: mirror.MinTime, TargetFloor: mirror.MinTime, MaxSamples: 1_000_000,
+		Since: mirror.MinTime, Until: math.MaxInt64, SourceFloor: mirror.MinTime, TargetFloor: mirror.MinTime, MaxSamples: 1_000_000,
 	}
 }
 
@@ -88,7 +90,7 @@ func Retained(now, retention int64) int64 {
 
 // Settled reports whether a shard group needs no closer look: everything counted on both sides is what was proven.
 func (p Policy) Settled(s mirror.Summary, source, target uint64) bool {
-	if s.Window.Stop <= p.Floor() {
+	if s.Window.Stop <= p.Floor() || s.Window.Start >= p.Until {
 		return true
 	}
 	return s.Source == source && s.Target == target
@@ -211,6 +213,13 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 			}
 			provenSource, provenTarget = target, target
 		}
+	}
+	cut := w.Stop > p.Until
+	if cut {
+		if w.Start >= p.Until || source == provenSource && target == provenTarget && !differ && s.Reread == "" {
+			return Transfer{}, false
+		}
+		w.Stop = p.Until // counts do not tell on which side of it something changed
 	}
 	t := Transfer{
 		Chunk: mirror.Chunk{Measurement: s.Group.Measurement, Window: w, Width: int64(min(w.Width(), uint64(p.Grid.Width())))},
