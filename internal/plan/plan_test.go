@@ -29,6 +29,7 @@ var origin = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).UnixNano()
 //	# what it is about
 //	now     12.5                minutes after the group began; Cells close 10 s behind
 //	floor   3                   nothing before is mirrored
+//	until   9                   nothing at or after is mirrored
 //	max     10                  samples in a Chunk
 //	reread                      the group was written to since it was proven
 //	wide    0 30                Cells between these minutes were surveyed as one
@@ -91,6 +92,9 @@ func timeline(t *testing.T, given []string) (out []string) {
 	p := NewPolicy(mirror.NewGrid(60*minute), at(lines["now"]), int64(10*time.Second))
 	if f, ok := lines["floor"]; ok {
 		p.Since = at(f)
+	}
+	if u, ok := lines["until"]; ok {
+		p.Until = at(u)
 	}
 	if n, ok := lines["max"]; ok {
 		p.MaxSamples, _ = strconv.ParseUint(n, 10, 64)
