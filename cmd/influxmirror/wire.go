@@ -264,8 +264,10 @@ func (w *wired) close() {
 }
 
 func options(side mirror.Side, r config.Ref) influx.Options {
+	proxy := r.Endpoint.Proxy()
 	return influx.Options{
-		Side: side, URL: r.Endpoint.URL, Org: r.Endpoint.Org, Bucket: r.Bucket, Compress: !loopback(r.Endpoint.URL.Hostname()),
+		Side: side, URL: r.Endpoint.URL, Org: r.Endpoint.Org, Bucket: r.Bucket, Compress: proxy != nil || !loopback(r.Endpoint.URL.Hostname()),
+		TLS: r.Endpoint.TLS, Headers: r.Endpoint.Headers, Proxy: proxy,
 		Login: func() (influx.Login, error) {
 			user, secret := r.Endpoint.Login()
 			if user != "" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net/url"
 	"strings"
 	"sync"
@@ -20,8 +21,14 @@ type Endpoint struct {
 	dir       string // of the file
 	env       func(string) (string, bool)
 
-	mu    sync.Mutex
-	token Secret // or the password
+	security    security
+	proxy       Secret // the whole address; zero: none
+	headersFile string
+
+	mu       sync.Mutex
+	token    Secret // or the password
+	verified *tls.Config
+	headers  map[string][]Secret
 }
 
 func (e *Endpoint) kind() secretKind {
@@ -69,18 +76,11 @@ func (e *Endpoint) identity() string {
 // Same reports whether both lead to the same buckets, as far as a config can tell.
 func (e *Endpoint) Same(other *Endpoint) bool { return e.identity() == other.identity() }
 
-const tlsLater = "certificates of the system's authorities work with url: https://…; leave this out"
-
 var (
-	endpointKeys  = []string{"url", "org", "token", "token_file", "username", "password", "password_file", "proxy"}
+	endpointKeys = []string{"url", "org", "token", "token_file", "username", "password", "password_file",
+		"ca_file", "client_cert_file", "client_key_file", "tls_server_name", "insecure_skip_verify", "headers_file", "proxy"}
 	endpointLater = map[string]later{
-		"link":                 {hint: "leave it out: the link is used as it is"},
-		"ca_file":              {hint: tlsLater},
-		"client_cert_file":     {hint: tlsLater},
-		"client_key_file":      {hint: tlsLater},
-		"tls_server_name":      {hint: tlsLater},
-		"insecure_skip_verify": {hint: tlsLater},
-		"headers_file":         {hint: "leave it out: the only header sent to log in is Authorization"},
+		"link": {hint: "leave it out: the link is used as it is"},
 	}
 	// Words that begin an address of another kind.
 	reservedNames = []string{"dir", "profile", "http", "https"}
@@ -133,16 +133,15 @@ func (d *decoder) readEndpoint(e entry) *Endpoint {
 		return nil
 	}
 	p := &Endpoint{Name: e.key, dir: d.dir, env: d.env}
-	if v, ok := s.entries["proxy"]; ok && v.value.Value != "none" {
-		d.source.hide(v.value)
-		d.node(v.at, "leave it out or write none", "proxy: not supported by this version")
-	}
 	if v, at, ok := d.text(s, "url"); ok {
 		p.URL = d.readURL(at, v)
 	} else if !s.has("url") {
 		d.node(e.at, "such as url: http://10.8.0.2:8086", "%s: url is missing", what)
 	}
 	d.readLogin(e, s, p)
+	d.readTLS(e, s, p)
+	d.readHeaders(e, s, p)
+	d.readProxy(e, s, p)
 	if len(d.list) > before {
 		return nil
 	}

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,9 +40,17 @@ type Options struct {
 	Bucket string
 	// Login returns what to log in with now; it is asked again before a 401 is believed. nil: nothing is sent.
 	Login func() (Login, error)
+	// TLS says how the server is verified and what is shown to it; it is asked at each new connection, so that files that were
+	// renewed count from then on. nil, or a nil Config: the system's authorities. Nothing older than TLS 1.2 is spoken.
+	TLS func() (*tls.Config, error)
+	// Headers are sent to the server, never to a proxy, with each request. nil: none.
+	Headers func() (http.Header, error)
+	// Proxy is http://, https://, socks5:// or socks5h:// with a host and perhaps a user; nil: none, whatever the environment says.
+	Proxy *url.URL
 	// Dial replaces net.Dialer, for tests and wrapped connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Compress asks for compressed answers: worth it on any link slower than the server's compressor.
+	// Compress packs what is sent and asks for packed answers: worth it on any link slower than the server's compressor. Without it that is
+	// done only where answers are slow to come, as through a tunnel whose near end is on this machine.
 	Compress bool
 }
 
@@ -62,6 +70,7 @@ func (l Login) set(h http.Header) {
 // Client reads one bucket. It is safe for concurrent use.
 type Client struct {
 	o     Options
+	route *route
 	http  *http.Client
 	dials atomic.Int64
 	wire  atomic.Int64 // bytes of answers, as sent
@@ -83,30 +92,8 @@ type Client struct {
 // New returns a Client; nothing is sent before its first method is called.
 func New(o Options) *Client {
 	c := &Client{o: o, series: map[string]float64{}}
-	dial := o.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
-	}
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dial(ctx, network, address)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			c.dials.Add(1)
-			return &idleConn{Conn: conn}, nil
-		},
-		DisableCompression:     true,
-		ResponseHeaderTimeout:  firstByteTimeout,
-		TLSHandshakeTimeout:    dialTimeout,
-		MaxResponseHeaderBytes: maxHeader,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        45 * time.Second,
-		ReadBufferSize:         64 << 10,
-		WriteBufferSize:        64 << 10,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.route = newRoute(o, &c.dials)
+	c.http = &http.Client{Transport: c.route.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c
 }
 
@@ -118,27 +105,6 @@ func (c *Client) URL() string { return c.o.URL.String() }
 
 // WireBytes returns how many bytes of answers came so far, as sent over the link.
 func (c *Client) WireBytes() int64 { return c.wire.Load() }
-
-type dialError struct{ error }
-
-func (e *dialError) Unwrap() error { return e.error }
-
-// idleConn gives up on a peer that says nothing for idleTimeout.
-type idleConn struct{ net.Conn }
-
-func (c *idleConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *idleConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
 
 type request struct {
 	op     string
@@ -176,6 +142,9 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 
 func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	u := *c.o.URL
+	if u.RawPath != "" {
+		u.RawPath = strings.TrimSuffix(u.RawPath, "/") + r.path
+	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + r.path
 	u.RawQuery = r.query.Encode()
 	body := r.body
@@ -196,7 +165,7 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	if r.accept != "" {
 		req.Header.Set("Accept", r.accept)
 	}
-	if c.o.Compress && !r.write {
+	if c.compress() && !r.write {
 		req.Header.Set("Accept-Encoding", "gzip")
 	}
 	req.Header.Set("Cache-Control", "no-cache")
@@ -207,6 +176,16 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 			return nil, c.fail(r, mirror.Rights, 0, err)
 		}
 		login.set(req.Header)
+	}
+	if c.o.Headers != nil {
+		extra, err := c.o.Headers()
+		if err != nil {
+			return nil, c.fail(r, mirror.Rights, 0, err)
+		}
+		maps.Copy(req.Header, extra)
+	}
+	if r.path == "/ping" {
+		req = c.timed(req)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -237,70 +216,6 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 
 func chunked(resp *http.Response) bool {
 	return len(resp.TransferEncoding) > 0 && resp.TransferEncoding[0] == "chunked"
-}
-
-// classify says what an error of the transport means.
-func (c *Client) classify(ctx context.Context, r *request, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if u := (*url.Error)(nil); errors.As(err, &u) {
-		err = u.Err // its text holds the query
-	}
-	kind := mirror.Broken
-	if r.write {
-		kind = mirror.Unknown
-	}
-	if d := (*dialError)(nil); errors.As(err, &d) {
-		kind, err = mirror.Unreachable, d.error
-		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
-			err = op.Err
-		}
-	}
-	if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
-		err = errors.New("no answer in time")
-		if kind == mirror.Broken {
-			kind = mirror.Unreachable
-		}
-	}
-	return c.fail(r, kind, 0, err)
-}
-
-// refusal says what a status other than 2xx means.
-func (c *Client) refusal(r *request, resp *http.Response, a *answer) error {
-	text, ours := message(a.body)
-	if resp.StatusCode/100 == 3 {
-		to := "elsewhere"
-		if l, err := url.Parse(resp.Header.Get("Location")); err == nil && l.Host != "" {
-			l.User, l.RawQuery, l.Fragment = nil, "", ""
-			to = strings.TrimSuffix(l.String(), r.path)
-		}
-		return c.fail(r, mirror.Foreign, resp.StatusCode, fmt.Errorf("redirects to %s; put that address in the config", to))
-	}
-	e := c.fail(r, mirror.Broken, resp.StatusCode, errors.New(text))
-	switch resp.StatusCode {
-	case 401, 403:
-		e.Kind = mirror.Rights
-	case 404:
-		e.Kind = mirror.Missing
-	case 407, 429, 502, 503, 504:
-		e.Kind = mirror.Busy
-		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
-			e.After = min(time.Duration(s)*time.Second, 10*time.Minute)
-		}
-	case 413:
-		e.Kind = mirror.TooLarge
-	case 400, 422:
-		// Only the server itself can refuse a line for good; what a proxy says is no answer to it.
-		if e.Kind = mirror.Foreign; ours {
-			e.Kind = mirror.Rejected
-		}
-	default:
-		if r.write {
-			e.Kind = mirror.Unknown
-		}
-	}
-	return e
 }
 
 // wholeBody is the body of an answer: it unpacks, caps, counts, and turns an early end into an error of kind Broken.

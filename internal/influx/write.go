@@ -238,8 +238,8 @@ func (w *Writer) withoutStuck(lines []byte) []byte {
 
 // put sends one body. Only 204 means stored.
 func (w *Writer) put(lines []byte) error {
-	body := lines
-	if w.t.o.Compress {
+	body, packed := lines, w.t.compress()
+	if packed {
 		w.body.Reset()
 		w.zip.Reset(&w.body)
 		if _, err := w.zip.Write(lines); err != nil {
@@ -256,7 +256,7 @@ func (w *Writer) put(lines []byte) error {
 	if p.Identity == "" {
 		return errors.New("write before the first probe")
 	}
-	r := &request{op: "write", method: http.MethodPost, path: "/api/v2/write", write: true, gzip: w.t.o.Compress, body: body,
+	r := &request{op: "write", method: http.MethodPost, path: "/api/v2/write", write: true, gzip: packed, body: body,
 		query: url.Values{"orgID": {p.OrgID}, "bucket": {p.BucketID}}}
 	if p.Product == product1 {
 		r.path, r.query = "/write", url.Values{}
