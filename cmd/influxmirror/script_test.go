@@ -20,12 +20,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"influxmirror": func() { os.Exit(Main(os.Args[1:])) }})
 }
 
-// TestScripts runs the command lines of testdata against two servers in memory, each with a bucket named lab.
+// TestScripts runs the command lines of testdata against three servers in memory, each with a bucket named lab.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			for _, side := range []string{"src", "dst"} {
+			for _, side := range []string{"src", "dst", "third"} {
 				s := influxtest.NewServer(influxtest.Options{})
 				e.Defer(s.Close)
 				e.Values[side] = s
@@ -142,9 +142,10 @@ func dbrp(ts *testscript.TestScript, _ bool, args []string) {
 	server(ts, args[0]).CreateDBRP(args[1], "autogen", args[2], true)
 }
 
-// same BUCKET BUCKET compares what the source's and the target's bucket hold.
+// same BUCKET BUCKET [SIDE SIDE] compares what the source's and the target's bucket hold.
 func same(ts *testscript.TestScript, neg bool, args []string) {
-	a, b := server(ts, "src").Dump(args[0]), server(ts, "dst").Dump(args[1])
+	sides := append(args[2:], "src", "dst")
+	a, b := server(ts, sides[0]).Dump(args[0]), server(ts, sides[1]).Dump(args[1])
 	if reflect.DeepEqual(a, b) == neg {
 		ts.Fatalf("source %d samples, target %d samples\n%v\n%v", len(a), len(b), a, b)
 	}

@@ -156,7 +156,9 @@ func (m *Mirror) look(ctx context.Context, e ends, sc scope) ([]plan.Slot, error
 		for _, w := range joined(windows) {
 			req := mirror.SurveyRequest{Window: w, Width: grid.Duration(), Offset: grid.Offset(), Sums: sc.sums}
 			err := s.Survey(ctx, req, func(n mirror.Count) error {
-				totals[side] += n.Samples
+				if side == 0 || m.wanted(n.Measurement) { // a target may be shared
+					totals[side] += n.Samples
+				}
 				if n.Unreadable != "" || !m.wanted(n.Measurement) {
 					return nil
 				}
