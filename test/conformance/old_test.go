@@ -132,6 +132,10 @@ var oldCases = []testCase{
 		c.want(c.query(b, "SELECT x FROM other"), "[0 other[time x] (4i 1f)]")
 		c.want(c.write(b, "n time=5,z=1 1"), "204")
 		c.want(c.query(b, "SELECT * FROM n"), "[0 n[time z] (1i 1f)]")
+		// Two types of one field in the first body of a shard: nothing of it is stored.
+		c.want(c.write(b, "fresh v=1 "+at(9*day, 1)+"\nfresh v=true "+at(9*day, 2)+"\nfresh w=1 "+at(9*day, 3)), "400  field type conflict")
+		c.want(c.query(b, "SELECT * FROM fresh"), "[0]")
+		c.want(c.write(b, "fresh v=1 "+at(9*day, 1)), "204")
 		long := strings.Repeat("x", 1<<20+1)
 		c.want(c.write(b, `long s="`+long+`" 1`), "204")
 		c.want(c.queryAs("", "msgpack", b, "SELECT s FROM long", nil), `[0 long[time s] (1i "`+long+`")]`)

@@ -83,7 +83,13 @@ func testUsers(t *testing.T, kind servers.Kind) {
 
 // A row limit of 1.x cuts answers that are not chunked.
 func TestRowLimit(t *testing.T) {
-	real := genuine(servers.Start(t, servers.V1, "INFLUXDB_HTTP_MAX_ROW_LIMIT=5"))
+	for _, kind := range []servers.Kind{servers.V1, servers.V16} {
+		t.Run(kind.String(), func(t *testing.T) { testRowLimit(t, kind) })
+	}
+}
+
+func testRowLimit(t *testing.T, kind servers.Kind) {
+	real := genuine(servers.Start(t, kind, "INFLUXDB_HTTP_MAX_ROW_LIMIT=5"))
 	memory := influxtest.NewServer(influxtest.Options{Version: influxtest.V1, MaxRows: 5})
 	t.Cleanup(memory.Close)
 	a, b := &scene{T: t, server: real}, &scene{T: t, server: double(memory, true)}
@@ -91,6 +97,9 @@ func TestRowLimit(t *testing.T) {
 		bucket := scape(c, "limited")
 		for _, q := range []string{"SELECT v FROM c WHERE a != '' GROUP BY a", "SELECT *::field FROM c GROUP BY *", "SELECT f FROM t LIMIT 2; SELECT f FROM t; SELECT f FROM t", "SHOW FIELD KEYS", "SHOW SERIES", "SELECT f FROM t; SELECT f FROM t; SELECT f FROM t",
 			"SELECT count(v) FROM c; SHOW MEASUREMENTS; SELECT f FROM t", "SHOW MEASUREMENTS; SELECT f FROM t LIMIT 1; SHOW MEASUREMENTS", "SHOW TAG KEYS; SELECT f FROM t", "EXPLAIN SELECT *::field FROM t", "SHOW MEASUREMENTS; SELECT sum(s) FROM t; SHOW MEASUREMENTS"} {
+			if kind == servers.V16 && strings.Contains(q, "sum(s)") {
+				continue // it words errors in the middle otherwise
+			}
 			c.query(bucket, q)
 			c.queryAs("", "msgpack", bucket, q, nil)
 			c.queryAs("", "json", bucket, q, url.Values{"chunked": {"true"}, "chunk_size": {"3"}})

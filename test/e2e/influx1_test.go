@@ -59,14 +59,14 @@ type end struct {
 	login  influx.Login
 }
 
-func endOn(t *testing.T, kind servers.Kind, grant string) end {
+func endOn(t *testing.T, kind servers.Kind, index, grant string) end {
 	t.Helper()
 	if !kind.Old() {
 		s := servers.Start(t, kind)
 		s.CreateBucket("kept", 0, 7*24*time.Hour)
 		return end{s, "kept", influx.Login{Token: s.Token}}
 	}
-	s := servers.Start(t, kind, servers.Auth)
+	s := servers.Start(t, kind, servers.Auth, "INFLUXDB_DATA_INDEX_VERSION="+index)
 	s.CreateBucket("lab", 0, 24*time.Hour)
 	s.CreateBucket("lab/kept", 0, 7*24*time.Hour)
 	s.Write("lab", "types f=\"no float\",i=1 1\nelsewhere v=1 1\nshifty v=false 1\nseries,only=here v=\"x\" 1")
@@ -95,7 +95,11 @@ func TestInflux1(t *testing.T) {
 }
 
 func testInflux1(t *testing.T, from, to servers.Kind) {
-	src, dst := endOn(t, from, "READ"), endOn(t, to, "ALL")
+	index := "inmem" // as shipped
+	if from.Old() && to.Old() {
+		index = "tsi1" // as large ones have it
+	}
+	src, dst := endOn(t, from, index, "READ"), endOn(t, to, index, "ALL")
 	load(src.Server, src.bucket, oddPoints(!from.Old(), time.Now().UnixNano()))
 	l, err := ledger.Open(t.TempDir())
 	if err != nil {
