@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"influxmirror/internal/ledger":    {"influxmirror/internal/mirror"},
 	"influxmirror/internal/config":    {"influxmirror/internal/mirror"},
 	"influxmirror/internal/influx":    {"influxmirror/internal/mirror", "influxmirror/internal/lineproto"},
+	"influxmirror/internal/archive":   {"influxmirror/internal/mirror", "influxmirror/internal/lineproto"},
 	"influxmirror/internal/engine":    {"influxmirror/internal/mirror", "influxmirror/internal/plan", "influxmirror/internal/lineproto"},
 	"influxmirror/influxtest":         {},
 }

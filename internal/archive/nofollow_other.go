@@ -1,0 +1,5 @@
+//go:build !linux
+
+package archive
+
+const noFollow = 0
