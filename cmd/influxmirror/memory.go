@@ -25,6 +25,9 @@ type memory struct {
 // endsNote is kept beside the proofs, one for each mirror: which end was the source.
 func endsNote(name string) string { return "ends " + name }
 
+// ontoName is the name of the pair with the server that a mirror was recovered onto, when the config does not name that server yet.
+func ontoName(name string) string { return name + " (recovered)" }
+
 type endsDoc struct{ Source, Target string } // identities
 
 // bind finds the proofs of two identities. A mirror that used to be another pair is blocked until its owner accepts it, for a
@@ -42,7 +45,7 @@ func (w *wired) bind(ctx context.Context, key, source, target string, how mode) 
 	if w.memory.change = change; change != "" && !how.force {
 		return nil, &engine.Blocked{Reason: change}
 	}
-	pair, err := l.Pair(ctx, key)
+	pair, err := l.PairFrom(ctx, key, source, target)
 	if errors.Is(err, ledger.ErrNotFound) { // only a reader says so
 		return &readOnly{}, nil
 	}
@@ -61,9 +64,27 @@ func (w *wired) bind(ctx context.Context, key, source, target string, how mode) 
 	stale, err := pair.Stale(ctx)
 	if err == nil && stale {
 		w.target.log.Warn("an older ledger was put back: everything is looked at again")
-		err = pair.SetState(ctx, "seen", nil) // what lets work be skipped
+		err = pair.SetState(ctx, seenNote, nil)
+	}
+	if err == nil {
+		err = face(ctx, pair)
 	}
 	return pair, err
+}
+
+// seenNote is what lets work be skipped.
+const seenNote = "seen"
+
+// face readies a pair to be written in its direction: what was seen before it was written in the other one lets no work be skipped.
+func face(ctx context.Context, pair *ledger.Pair) error {
+	turned, err := pair.Turned(ctx)
+	if err != nil || !turned {
+		return err
+	}
+	if err := engine.LookAgain(ctx, pair); err != nil {
+		return err
+	}
+	return pair.Face(ctx)
 }
 
 // changed compares two identities with those the mirror's name stands for. bound means that they are the same and noted.
@@ -81,15 +102,22 @@ func (w *wired) changed(ctx context.Context, key, source, target string) (why st
 	if _, err := pair.State(ctx, endsNote(m.Name), &was); err != nil {
 		return "", false, err
 	}
+	lost := fmt.Sprintf("identity changed; to give it back what it lost: influxmirror recover %s; if that is intended: influxmirror accept %s", m.Name, m.Name)
+	if onto, _, err := w.site.ledger.Mirror(ctx, ontoName(m.Name)); err == nil && onto.Key() == key && onto.Key() != pair.Key() {
+		return "", false, nil // where recover put it all, and the config names it now
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return "", false, err
+	}
 	switch {
 	case pair.Key() == key && (was.Source == source || was.Source == ""):
 		return "", was.Source == source && name.Source == m.From.String() && name.Target == m.To.String(), nil
 	case pair.Key() == key:
-		return fmt.Sprintf("mirror %s copied %s to %s until now, and the config turns that around; if that is intended: influxmirror accept %s", m.Name, name.Source, name.Target, m.Name), false, nil
+		return fmt.Sprintf("mirror %s copied %s to %s until now, and the config turns that around; to give %s back what it lost turn it back and: influxmirror recover %s; if that is intended: influxmirror accept %s",
+			m.Name, name.Source, name.Target, name.Source, m.Name, m.Name), false, nil
 	case was.Source == source:
 		return fmt.Sprintf("target bucket %s of %s is not the one that was mirrored (was %s, is %s): %s", m.To.Bucket, m.To.Endpoint.Name, bucketOf(was.Target), bucketOf(target), accept), false, nil
 	case was.Target == target:
-		return fmt.Sprintf("source bucket %s of %s is not the one that was mirrored (was %s, is %s): %s", m.From.Bucket, m.From.Endpoint.Name, bucketOf(was.Source), bucketOf(source), accept), false, nil
+		return fmt.Sprintf("source bucket %s of %s is not the one that was mirrored (was %s, is %s): %s", m.From.Bucket, m.From.Endpoint.Name, bucketOf(was.Source), bucketOf(source), lost), false, nil
 	}
 	return fmt.Sprintf("neither source bucket %s (was %s, is %s) nor target bucket %s (was %s, is %s) is the one that was mirrored: %s",
 		m.From, bucketOf(was.Source), bucketOf(source), m.To, bucketOf(was.Target), bucketOf(target), accept), false, nil
@@ -117,7 +145,7 @@ func (w *wired) usedBucket(ctx context.Context, side mirror.Side) string {
 	if _, err := pair.State(ctx, endsNote(w.cfg.Name), &was); err != nil {
 		return ""
 	}
-	if side == mirror.SourceSide {
+	if (side == mirror.SourceSide) != w.back {
 		return bucketOf(was.Source)
 	}
 	return bucketOf(was.Target)
@@ -154,6 +182,9 @@ func (r *readOnly) State(ctx context.Context, name string, into any) (bool, erro
 	r.mu.Lock()
 	body, ok := r.notes[name]
 	r.mu.Unlock()
+	if ok && body == nil { // removed
+		return false, nil
+	}
 	if ok {
 		return true, json.Unmarshal(body, into)
 	}

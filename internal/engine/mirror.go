@@ -54,9 +54,10 @@ type Mirror struct {
 	wake      chan struct{}
 	seen      seen
 	seenKnown bool
-	fewer     map[key]uint64 // slots that hold fewer samples than were proven, which was said: the count and one
-	shrunk    shrink         // what the last look found so and waits for
-	restart   struct {       // of the target, as it was noticed
+	fewer     map[key]uint64   // slots that hold fewer samples than were proven, which was said: the count and one
+	began     *mirror.Counters // of the target when a recovery began
+	shrunk    shrink           // what the last look found so and waits for
+	restart   struct {         // of the target, as it was noticed
 		started string // which start
 		noticed int64  // target clock
 	}
@@ -179,6 +180,9 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 	e.policy.Since, e.policy.Until = m.Since, m.Until
 	e.policy.SourceFloor = plan.Retained(e.src.Date, e.src.Retention)
 	e.policy.TargetFloor = plan.Retained(e.dst.Date, e.dst.Retention)
+	if err := m.begin(ctx, e); err != nil {
+		return e, err
+	}
 	return e, m.recognise(ctx, e)
 }
 

@@ -44,9 +44,19 @@ func (m *Mirror) recognise(ctx context.Context, e ends) error {
 		if err != nil {
 			return err
 		}
-		if same == 0 && other > 0 {
-			return blocked("%s bucket %s holds nothing of what was proven in %d windows that were looked at: identity changed, another server answers at this address, or its data was replaced; if that is intended: influxmirror accept %s",
-				side, p.Bucket, other, m.Name)
+		switch {
+		case same > 0 || other == 0:
+		case m.Recover && side == mirror.TargetSide: // that it lost everything is why this is done
+			if err := m.void(ctx); err != nil {
+				return err
+			}
+		default:
+			back := ""
+			if side == mirror.SourceSide && !m.Recover {
+				back = "; to give it back what it lost: influxmirror recover " + m.Name
+			}
+			return blocked("%s bucket %s holds nothing of what was proven in %d windows that were looked at: identity changed, another server answers at this address, or its data was replaced%s; if that is intended: influxmirror accept %s",
+				side, p.Bucket, other, back, m.Name)
 		}
 		m.recognised[i] = recognition{time.Now(), p.Counters.Started}
 	}
