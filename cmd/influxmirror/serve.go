@@ -51,6 +51,11 @@ func (a *app) hangups(ctx context.Context) (context.Context, <-chan os.Signal, f
 func (s *service) serve(ctx context.Context) error {
 	s.outages = &outages{log: s.log, now: time.Now, all: map[string]*outage{}}
 	s.log.Info(fmt.Sprintf("started with %s of %s; state in %s", count(len(s.cfg.Mirrors), "mirror"), s.cfg.Path, s.dir))
+	for _, m := range s.cfg.Mirrors {
+		if m.To.Endpoint.Dir != "" && m.Log.IsZero() {
+			s.log.Info("a directory keeps no log bucket: what this mirror does is told here only; for a bucket: log_bucket: ENDPOINT:BUCKET", "mirror", m.Name)
+		}
+	}
 	poll, check := time.NewTicker(pollConfig), time.NewTicker(checkState)
 	defer poll.Stop()
 	defer check.Stop()

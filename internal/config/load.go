@@ -133,8 +133,6 @@ func (d *decoder) readLogBucket(s section) {
 		case m.To.IsZero():
 		case m.To.Endpoint.Dir == "":
 			m.Log = Ref{m.To.Endpoint, bucket}
-		case d.logAt != nil:
-			d.warn("%s writes into a directory, which keeps no log: what it does is only in the journal; to keep it, write log_bucket: ENDPOINT:%s", d.label(m), name(bucket))
 		}
 	}
 }
