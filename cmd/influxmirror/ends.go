@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"influxmirror/internal/archive"
 	"influxmirror/internal/config"
 	"influxmirror/internal/engine"
 	"influxmirror/internal/influx"
@@ -36,9 +37,29 @@ type namer interface {
 	BucketName(ctx context.Context, id string) (string, error)
 }
 
-func openSource(r config.Ref) reader { return influx.New(options(mirror.SourceSide, r)) }
+func openSource(r config.Ref) reader {
+	if r.Endpoint.Dir != "" {
+		return openArchive(mirror.SourceSide, r)
+	}
+	return influx.New(options(mirror.SourceSide, r))
+}
 
-func openTarget(r config.Ref) writer { return influx.NewTarget(options(mirror.TargetSide, r)) }
+func openTarget(r config.Ref) writer {
+	if r.Endpoint.Dir != "" {
+		return openArchive(mirror.TargetSide, r)
+	}
+	return influx.NewTarget(options(mirror.TargetSide, r))
+}
+
+// directory is an archive as an end.
+type directory struct{ *archive.Bucket }
+
+func openArchive(side mirror.Side, r config.Ref) directory {
+	return directory{archive.New(archive.Options{Side: side, Dir: r.Endpoint.Dir, Name: r.Bucket})}
+}
+
+// Close gives up the archive. What it could not clean up is cleaned up by the next who writes there.
+func (d directory) Close() { _ = d.Bucket.Close() }
 
 // sourceEnd is a source whose Probe is remembered for the target, and which looks for a bucket that was renamed.
 type sourceEnd struct {
@@ -136,6 +157,10 @@ func (t *targetEnd) make(ctx context.Context) error {
 	if err := t.CreateBucket(ctx, retention, group); err != nil {
 		return err
 	}
+	if t.wired.cfg.To.Endpoint.Dir != "" {
+		t.log.Info(fmt.Sprintf("target %s was missing and is made an archive, with the source's shard groups of %s", t.URL(), span(time.Duration(src.ShardGroup))))
+		return nil
+	}
 	keeps := "for ever"
 	if retention > 0 {
 		keeps = span(retention)
@@ -147,6 +172,9 @@ func (t *targetEnd) make(ctx context.Context) error {
 // compare says before it hurts what the target's bucket will not hold or will hold slowly.
 func (t *targetEnd) compare(p mirror.Probe) {
 	src := t.wired.source.probed()
+	if t.wired.cfg.To.Endpoint.Dir != "" {
+		return // it keeps all, in groups as it was made
+	}
 	if p.Retention > 0 && (src.Retention == 0 || p.Retention < src.Retention) {
 		t.once(fmt.Sprintf("target %s: bucket %s keeps data for %s, the source %s: older samples are not mirrored, and the target drops what it has; to keep all: influx bucket update --id %s --retention %s",
 			t.URL(), p.Bucket, span(time.Duration(p.Retention)), forHowLong(src.Retention), p.BucketID, cliRetention(src.Retention)))

@@ -132,12 +132,12 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 		}
 		return false, nil
 	}
-	cut := w.Contains(e.policy.Since-1) || w.Contains(e.policy.Until) // perhaps nothing of what is asked for
 	if m.Recover && sum.Cells == 0 && c.source == 0 { // nothing to give back: what the receiver was written meanwhile
 		v.put(Kept, c.target, 1)
 		v.Union += c.target
 		return false, nil
 	}
+	cut := w.Contains(e.policy.Since-1) || w.Contains(e.policy.Until) // perhaps nothing of what is asked for
 	if !full && sum.Cells == 0 && w.Stop > e.policy.TargetFloor && !cut {
 		v.put(NotChecked, max(c.source, c.target), 1)
 		v.Union += max(c.source, c.target)
