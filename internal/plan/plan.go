@@ -30,7 +30,7 @@ type Transfer struct {
 	Chunk   mirror.Chunk
 	Group   mirror.Window // the shard group it lies in
 	Reason  Reason
-	Compare bool   // the target already holds most of it: compare first and write only Cells that differ
+	Compare bool   // the target already holds most of it, or refused it: compare first and write only Cells that differ
 	Prove   bool   // record the result; false while the Window is still open
 	Samples uint64 // the source's count
 	Held    uint64 // the target's count
@@ -185,7 +185,7 @@ func (p Policy) slot(s Slot) []Transfer {
 
 // block plans one block, if it needs anything.
 func (p Policy) block(s Slot, b block) (Transfer, bool) {
-	var source, target, provenSource, provenTarget uint64
+	var source, target, provenSource, provenTarget, excepted uint64
 	differ := false
 	for _, c := range b.cells {
 		source += c.Source
@@ -195,6 +195,7 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 	for _, q := range b.proofs {
 		provenSource += q.Source.Count
 		provenTarget += q.Target.Count
+		excepted += q.Excepted.Count
 	}
 	w := b.window
 	if floor := p.Floor(); w.Start < floor {
@@ -221,9 +222,10 @@ func (p Policy) block(s Slot, b block) (Transfer, bool) {
 		}
 		w.Stop = p.Until // counts do not tell on which side of it something changed
 	}
+	settled := target + excepted // what the target refused before is not sent again without a look
 	t := Transfer{
 		Chunk: mirror.Chunk{Measurement: s.Group.Measurement, Window: w, Width: int64(min(w.Width(), uint64(p.Grid.Width())))},
-		Group: s.Group.Window, Prove: true, Samples: source, Held: target, Compare: target > 0 && target*2 >= source,
+		Group: s.Group.Window, Prove: true, Samples: source, Held: target, Compare: settled > 0 && settled*2 >= source,
 	}
 	if w.Start >= p.Edge && w.Start < p.Horizon {
 		t.Reason, t.Prove = Open, false

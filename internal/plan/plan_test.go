@@ -36,6 +36,7 @@ var origin = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).UnixNano()
 //	source  12.4                what the source counts in each minute; an x counts 1, and its sums differ between the sides
 //	target  12..                the target; as source if absent
 //	proven  12..                what Proofs say of both sides
+//	refused 1...                how many of those the target does not hold
 //	proofs  ||..                | a Proof of a minute, [--] of several
 //	> gap      ...=..  4        a Transfer: o where it is not proven, a + behind the samples where it compares first
 func TestTimelines(t *testing.T) {
@@ -143,8 +144,9 @@ func timeline(t *testing.T, given []string) (out []string) {
 			q := mirror.Proof{Window: mirror.Window{Start: origin + int64(start)*minute, Stop: origin + int64(i+1)*minute}}
 			for j := start; j <= i; j++ {
 				q.Source.Count += count(lines["proven"], j)
+				q.Excepted.Count += count(lines["refused"], j)
 			}
-			q.Target = q.Source
+			q.Target.Count = q.Source.Count - q.Excepted.Count
 			slot.Group.Proofs = append(slot.Group.Proofs, q)
 		}
 	}
