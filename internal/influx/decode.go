@@ -18,7 +18,8 @@ import (
 const (
 	maxColumns = 100_000
 	maxName    = 128 << 10 // of a tag, a column, a measurement
-	maxText    = 2 << 20   // of one string value; servers take 1 MiB
+	maxText    = 2 << 20   // of one string in a small answer; servers take 1 MiB
+	maxValue   = 32 << 20  // of one string value; 1.6 takes as much as a request may hold, 25 MB
 	maxHead    = 16 << 20  // of all tags, or all columns, of one series
 )
 

@@ -93,22 +93,8 @@ func (c *Client) identify(ctx context.Context, p *mirror.Probe) error {
 	if strings.HasPrefix(p.Version, "3.") {
 		return c.fail(r, mirror.Blocked, 0, fmt.Errorf("InfluxDB %s: only InfluxDB 1 and 2 can be mirrored by this version", p.Version))
 	}
-	// The version is only a text: servers built from source say "dev" or "unknown". Only 2.x has /ready.
-	var ready struct {
-		Status string `json:"status"`
-	}
-	_, err = c.json(ctx, "ask what it is", "/ready", nil, &ready)
-	switch {
-	case err == nil && ready.Status == "":
-		return c.fail(r, mirror.Foreign, a.status, errors.New("not an InfluxDB answer; does something else listen there"))
-	case err == nil:
-		p.Product = product2
-	case mirror.KindOf(err) != mirror.Missing:
+	if err := c.line(ctx, p); err != nil {
 		return err
-	case strings.HasPrefix(p.Version, "2."):
-		p.Product = product2 // and a proxy that lets only some paths through
-	default:
-		p.Product = product1
 	}
 	old := database{}
 	if p.Product == product1 {

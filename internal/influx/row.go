@@ -91,13 +91,16 @@ func (r *reading) readValue(f *field, v *value) error {
 		if err != nil {
 			return err
 		}
-		if size > maxText {
+		if size > maxValue {
 			return fmt.Errorf("%w: a text of %d bytes", errGrammar, size)
 		}
 		v.start = len(r.texts)
-		v.end = v.start + int(size)
-		r.texts = slices.Grow(r.texts, int(size))[:v.end]
-		_, err = m.ReadFull(r.texts[v.start:v.end])
+		for left := int(size); left > 0 && err == nil; left -= min(left, maxText) { // a length is believed as far as its bytes come
+			n := len(r.texts)
+			r.texts = slices.Grow(r.texts, min(left, maxText))[:n+min(left, maxText)]
+			_, err = m.ReadFull(r.texts[n:])
+		}
+		v.end = len(r.texts)
 		return err
 	}
 }

@@ -68,6 +68,47 @@ func (c *Client) address(v url.Values) {
 	}
 }
 
+// line tells the lines of servers apart. The version is only a text, "dev" or "unknown" where somebody built the server: only 2.x has /ready
+// and /api/v2/setup, which need no login; a proxy may keep them back.
+func (c *Client) line(ctx context.Context, p *mirror.Probe) error {
+	one, two := strings.HasPrefix(p.Version, "1."), strings.HasPrefix(p.Version, "2.")
+	for _, path := range []string{"/ready", "/api/v2/setup"} {
+		var doc struct {
+			Status  string `json:"status"`
+			Allowed *bool  `json:"allowed"`
+		}
+		_, err := c.json(ctx, "ask what it is", path, nil, &doc)
+		switch kind := mirror.KindOf(err); {
+		case err == nil && (doc.Status != "" || doc.Allowed != nil):
+			p.Product = product2
+			return nil
+		case err == nil, kind == mirror.Foreign, kind == mirror.Rejected:
+			return c.imitation(p, err)
+		case kind != mirror.Missing && kind != mirror.Rights:
+			return err
+		case one:
+			p.Product = product1
+			return nil
+		case two, kind == mirror.Rights:
+			p.Product = product2
+			return nil
+		}
+	}
+	p.Product = product1
+	return nil
+}
+
+// imitation is about a server that answers /ping as InfluxDB does, and nothing else.
+func (c *Client) imitation(p *mirror.Probe, why error) error {
+	if why == nil {
+		why = errors.New("unknown document")
+	} else if e := (*mirror.Error)(nil); errors.As(why, &e) {
+		why = e.Err
+	}
+	return &mirror.Error{Kind: mirror.Foreign, Side: c.o.Side, URL: c.URL(), Op: "ask what it is", Err: fmt.Errorf(
+		"not an InfluxDB answer, though it calls itself InfluxDB %s: VictoriaMetrics and other imitations cannot be mirrored (%w)", p.Version, why)}
+}
+
 // bucketV1 finds the database and the retention policy, and that this user may read them. Servers of that age have no ids: what a bucket
 // is known by is its address and name.
 func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
@@ -86,7 +127,7 @@ func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
 	case mirror.Rights:
 		return c.hiddenV1(ctx, d, op, err)
 	case mirror.Foreign:
-		return fail(mirror.Foreign, "calls itself InfluxDB %s, but does not answer InfluxQL as InfluxDB does; VictoriaMetrics and other imitations cannot be mirrored (%w)", p.Version, errors.Unwrap(err))
+		return c.imitation(p, err)
 	}
 	if err != nil {
 		return err

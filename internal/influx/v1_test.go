@@ -350,3 +350,18 @@ func TestWriteWindowReal(t *testing.T) {
 	}
 	w.Abort()
 }
+
+// 1.6 takes strings that newer servers refuse. They are read exactly.
+func TestLongStringsReal(t *testing.T) {
+	s := servers.Start(t, servers.V16)
+	c := targetOf(t, s, "db")
+	s.CreateBucket("db", 0, week)
+	long := strings.Repeat("0123456789", 1<<20)
+	s.Write("db", "m s=\"short\" 1\nm s=\""+long+"\" 2\nm s=\"after\" 3")
+	if _, err := c.Probe(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if r, lines, err := readAll(t, c.Client, "m"); err != nil || r.Total().Count != 3 || lines != "m s=\"short\" 1\nm s=\""+long+"\" 2\nm s=\"after\" 3\n" {
+		t.Errorf("%v %v, %d bytes", r.Total(), err, len(lines))
+	}
+}
