@@ -18,6 +18,7 @@ const maxTries = 5
 
 const (
 	lanes     = 3 // Chunks of history under way at once
+	slowLanes = 4 // more of them on a slow link
 	tailLanes = 4 // Chunks of the tail: small, so that the link's delay counts most
 )
 
@@ -293,7 +294,7 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer,
 	if g.Slice > 0 {
 		until = time.Now().Add(g.Slice)
 	}
-	lane(len(work), lanes, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
+	lane(len(work), lanes+slowLanes, func() (func(), error) { return m.Gate.leave, m.Gate.enter(ctx, m.Rank) })
 	if failed == nil {
 		failed = ctx.Err()
 	}
@@ -363,6 +364,9 @@ func (m *Mirror) add(r *Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.sums {
+		if s.Cells == 0 {
+			continue
+		}
 		r.Totals.Cells += s.Cells
 		r.Totals.Samples += s.Source - s.Excepted
 		r.Totals.Excepted += s.Excepted

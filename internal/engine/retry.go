@@ -122,8 +122,15 @@ const (
 	chunkTime = 5 * time.Second
 )
 
-// pace lets Chunks grow to what the link moves in chunkTime.
+// slowLink is how many Samples a second a lane moves at most where the link and not the servers are the limit. A connection on a long and lossy
+// link gets only a part of it, so more Chunks go side by side there.
+const slowLink = 50_000
+
+// pace lets Chunks grow to what the link moves in chunkTime, and more of them be under way on a slow link.
 func (m *Mirror) pace(t plan.Transfer, took time.Duration) {
+	if slow := float64(t.Samples) < slowLink*took.Seconds(); !t.Live() && (took > time.Second || !slow) {
+		m.Gate.widen(slow)
+	}
 	if took < chunkTime/2 && int64(t.Samples)*2 >= m.limit.Load() {
 		m.limit.Store(min(maxChunk, m.limit.Load()*2))
 	} else if took > 2*chunkTime {

@@ -73,7 +73,9 @@ func (m *Mirror) Wake() {
 // Gate bounds how many Chunks of history are under way in all Mirrors of a process, and prefers the Mirrors named first.
 type Gate struct {
 	mu      sync.Mutex
-	free    int
+	free    int  // may be below 0 after the gate became narrow
+	wide    bool // slowLanes more
+	diffs   chan struct{}
 	waiting []waiter // by rank
 }
 
@@ -83,7 +85,22 @@ type waiter struct {
 }
 
 // NewGate admits n Chunks at once.
-func NewGate(n int) *Gate { return &Gate{free: n} }
+func NewGate(n int) *Gate { return &Gate{free: n, diffs: make(chan struct{}, diffs)} }
+
+// diffs is how many Cells are settled at once in all Mirrors of a process; each holds up to settleBytes of both sides.
+const diffs = 4
+
+// diff waits for leave to settle a Cell, which settled gives back.
+func (g *Gate) diff(ctx context.Context) error {
+	select {
+	case g.diffs <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gate) settled() { <-g.diffs }
 
 // enter waits for a place.
 func (g *Gate) enter(ctx context.Context, rank int) error {
@@ -115,10 +132,30 @@ func (g *Gate) enter(ctx context.Context, rank int) error {
 func (g *Gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
-		g.free++
+	g.free++
+	g.admit()
+}
+
+// widen says whether the link is slow, so that more Chunks go side by side.
+func (g *Gate) widen(slow bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if slow == g.wide {
 		return
 	}
-	close(g.waiting[0].turn)
-	g.waiting = g.waiting[1:]
+	if g.wide = slow; slow {
+		g.free += slowLanes
+	} else {
+		g.free -= slowLanes
+	}
+	g.admit()
+}
+
+// admit gives the free places to the first in line. The caller holds mu.
+func (g *Gate) admit() {
+	for g.free > 0 && len(g.waiting) > 0 {
+		close(g.waiting[0].turn)
+		g.waiting = g.waiting[1:]
+		g.free--
+	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -170,25 +171,9 @@ func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome,
 	if unequal, err = m.keepExtra(ctx, e, t, unequal, src, dst); err != nil {
 		return o, err
 	}
-	// Neighbours that differ are copied as one Chunk.
-	for i := 0; i < len(unequal); {
-		j := i + 1
-		for j < len(unequal) && unequal[j] == unequal[j-1]+1 {
-			j++
-		}
-		part := t
-		part.Chunk.Window = t.Chunk.Cell(unequal[i]).Span(t.Chunk.Cell(unequal[j-1]))
-		var p outcome
-		var err error
-		if p, err = m.repair(ctx, e, part); err != nil {
-			return o, err
-		}
-		o.Written += p.Written
-		o.Repair += p.Repair
-		o.Live = o.Live || p.Live
-		i = j
-	}
-	return o, nil
+	p, err := m.settleCells(ctx, e, t, unequal, mirror.Refusals{})
+	o.Written, o.Repair, o.Live = o.Written+p.Written, o.Repair+p.Repair, o.Live || p.Live
+	return o, err
 }
 
 // keepExtra records the Cells of which the source holds nothing: everything the target has there is extra, whatever it is. It
@@ -241,70 +226,62 @@ func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, d
 	return known, rest, nil
 }
 
-// repair brings Cells in line that the target holds in part or differently: it sends only what differs where few Samples
-// do, and otherwise the whole.
+// repair brings all Cells of t in line, which the target holds in part or differently.
 func (m *Mirror) repair(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
-	var o outcome
-	for i := range t.Chunk.Cells() {
-		c := mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
-		part := t
-		part.Chunk = c
-		s, err := m.settle(ctx, c, mirror.Refusals{})
-		if err != nil {
-			return o, err
-		}
-		o.Written += s.written
-		o.Repair += s.differing
-		if s.live {
-			o.Live = true
-			continue
-		}
-		if err := m.store(ctx, e, part, []mirror.Proof{s.proof(c.Window)}, s.exceptions); err != nil {
-			return o, err
-		}
+	cells := make([]int, t.Chunk.Cells())
+	for i := range cells {
+		cells[i] = i
 	}
-	return o, nil
+	return m.settleCells(ctx, e, t, cells, mirror.Refusals{})
+}
+
+// settleCells settles some Cells of t, a few at once: each takes several answers of both ends, one after the other, which is long on a long link.
+// How many are in memory at once is bounded for the whole process.
+func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells []int, refused mirror.Refusals) (o outcome, _ error) {
+	var mu sync.Mutex // guards o
+	g, sub := errgroup.WithContext(ctx)
+	g.SetLimit(diffs)
+	for _, i := range cells {
+		g.Go(func() error {
+			if err := m.Gate.diff(sub); err != nil {
+				return err
+			}
+			defer m.Gate.settled()
+			part := t
+			part.Chunk = mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
+			s, err := m.settle(sub, part.Chunk, refused)
+			mu.Lock()
+			o.Written += s.written
+			o.Repair += s.differing
+			o.Live = o.Live || s.live
+			mu.Unlock()
+			if err != nil || s.live {
+				return err
+			}
+			return m.store(ctx, e, part, []mirror.Proof{s.proof(part.Chunk.Window)}, s.exceptions)
+		})
+	}
+	err := g.Wait()
+	return o, err
 }
 
 // conclude compares what was read at the source with what was read back, and settles what differs.
 func (m *Mirror) conclude(ctx context.Context, e ends, t plan.Transfer, src, back mirror.Reading, refused mirror.Refusals) (outcome, error) {
-	var o outcome
-	var equal []int
+	var equal, unequal []int
 	for i := range src.Cells {
 		if src.Cells[i] == back.Cells[i] {
 			equal = append(equal, i)
+		} else {
+			unequal = append(unequal, i)
 		}
 	}
 	if back.Live {
 		return outcome{Live: true}, nil
 	}
 	if err := m.prove(ctx, e, t, equal, src, back); err != nil {
-		return o, err
+		return outcome{}, err
 	}
-	if len(equal) == len(src.Cells) {
-		return o, nil
-	}
-	for i := range src.Cells {
-		if src.Cells[i] == back.Cells[i] {
-			continue
-		}
-		c := mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
-		s, err := m.settle(ctx, c, refused)
-		if err != nil {
-			return o, err
-		}
-		o.Written += s.written
-		if s.live {
-			o.Live = true
-			continue
-		}
-		part := t
-		part.Chunk = c
-		if err := m.store(ctx, e, part, []mirror.Proof{s.proof(c.Window)}, s.exceptions); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
+	return m.settleCells(ctx, e, t, unequal, refused)
 }
 
 // prove records Cells whose two readings are equal, or differ by what was enumerated before.
