@@ -224,8 +224,12 @@ func (s *site) unmirrored(ctx context.Context, ask bool) (out []unmirroredAt, er
 	return out, nil
 }
 
-// lookAround remembers for status which buckets the sources have, once their mirrors are remembered themselves. It is no matter if it fails.
-func (s *site) lookAround(ctx context.Context) {
+// lookAround remembers for status which buckets the sources have, once their mirrors are remembered themselves, unless the round went too badly to
+// ask for more. It is no matter if it fails.
+func (s *site) lookAround(ctx context.Context, round error) {
+	if code := codeOf(round); code != exitOK && code != exitIncomplete && code != exitDifferent {
+		return
+	}
 	for _, e := range sources(s.cfg) {
 		list, asked := s.listed[e]
 		var err error

@@ -56,7 +56,9 @@ func (a *app) run(ctx context.Context, once, strict bool) error {
 		if err != nil {
 			return err
 		}
-		return s.syncAll(ctx, chosen, strict)
+		err = s.syncAll(ctx, chosen, strict)
+		s.lookAround(ctx, err)
+		return err
 	}
 	ctx, hangup, stop := a.hangups(ctx)
 	defer stop()

@@ -20,13 +20,17 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"influxmirror": func() { os.Exit(Main(os.Args[1:])) }})
 }
 
-// TestScripts runs the command lines of testdata against three servers in memory, each with a bucket named lab.
+// TestScripts runs the command lines of testdata against servers in memory, three of InfluxDB 2 and one of 1.x, each with a bucket named lab.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			for _, side := range []string{"src", "dst", "third"} {
-				s := influxtest.NewServer(influxtest.Options{})
+			for _, side := range []string{"src", "dst", "third", "old"} {
+				version := influxtest.V2
+				if side == "old" {
+					version = influxtest.V1
+				}
+				s := influxtest.NewServer(influxtest.Options{Version: version})
 				e.Defer(s.Close)
 				e.Values[side] = s
 				e.Setenv(strings.ToUpper(side), s.URL)

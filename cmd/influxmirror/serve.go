@@ -133,6 +133,7 @@ func (s *service) generation(parent context.Context) *generation {
 	s.begun = true
 	g, run := errgroup.WithContext(ctx)
 	under := *s.site // the config may change while this one ends
+	under.listed = map[*config.Endpoint][]config.Listing{}
 	start := func(m *config.Mirror) error {
 		w := under.wire(m, mode{create: true})
 		d, _, err := under.remembered(ctx, m.Name)

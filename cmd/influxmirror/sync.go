@@ -41,10 +41,11 @@ func (a *app) sync(ctx context.Context, find finder, all, strict bool) error {
 		return err
 	}
 	defer s.close()
+	err = s.syncAll(ctx, chosen, strict)
 	if all {
-		defer s.lookAround(ctx)
+		s.lookAround(ctx, err)
 	}
-	return s.syncAll(ctx, chosen, strict)
+	return err
 }
 
 // synced is what sync came to for one mirror.

@@ -72,6 +72,9 @@ func (a *app) stateDir(cfg *config.Config) string {
 
 // open opens the state of a config. The caller closes the site.
 func (a *app) open(cfg *config.Config, want access) (*site, error) {
+	if err := cfg.CheckState(a.stateDir(cfg)); err != nil {
+		return nil, withCode(exitUsage, err)
+	}
 	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes), listed: map[*config.Endpoint][]config.Listing{}}
 	if want != reads {
 		err := s.acquire()
@@ -248,6 +251,9 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	}
 	set.Until = s.until
 	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
+		if len(m.AddTags) > 0 {
+			return nil, &engine.Blocked{Reason: "add_tags is not supported by this version; nothing is written; leave add_tags out of mirror " + m.Name}
+		}
 		l, err := w.bind(ctx, key, source, target, how)
 		if err == nil && s.part {
 			l = partial{l}

@@ -218,7 +218,8 @@ func (r Resolver) profiles() (string, error) {
 	return "", errors.New("no place for the profiles of the influx CLI: neither INFLUX_CONFIGS_PATH nor HOME is set")
 }
 
-// AdHoc returns the config of one mirror between two addresses. Its state lies where that of the same two addresses always does.
+// AdHoc returns the config of one mirror between two addresses. Its state lies where that of the same two addresses always does; CheckState says
+// whether it may.
 func AdHoc(m *Mirror, env func(string) (string, bool)) (*Config, error) {
 	if m.From.Same(m.To) {
 		return nil, errors.New("source and target are the same bucket")
@@ -230,11 +231,6 @@ func AdHoc(m *Mirror, env func(string) (string, bool)) (*Config, error) {
 	}
 	if len(d.list) > 0 {
 		return nil, errors.New(d.list[0].Message + "; " + d.list[0].Hint)
-	}
-	for _, r := range []Ref{m.From, m.To} {
-		if dir, state := r.Endpoint.Dir, d.cfg.StateDir; dir != "" && (within(dir, state) || within(state, dir)) {
-			return nil, fmt.Errorf("%s and the state directory %s are one, or one is in the other; keep archives and the state apart, or give --state-dir", r, name(state))
-		}
 	}
 	if a, b := m.From.Endpoint.Dir, m.To.Endpoint.Dir; a != "" && b != "" && (within(a, b) || within(b, a)) {
 		return nil, errors.New("one of the directories lies in the other; give each archive a directory of its own")

@@ -127,6 +127,9 @@ func TestAdHoc(t *testing.T) {
 		if err != nil {
 			return err.Error()
 		}
+		if err := c.CheckState(c.StateDir); err != nil {
+			return err.Error()
+		}
 		if c.Mirror("m") != c.Mirrors[0] || c.Rank(c.Mirrors[0]) != 0 {
 			t.Errorf("%+v", c)
 		}

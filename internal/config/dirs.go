@@ -97,6 +97,22 @@ func (d *decoder) checkDirectories() {
 	}
 }
 
+// CheckState refuses a state directory, other than the config's, that shares files with an archive.
+func (c *Config) CheckState(dir string) error {
+	state, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	for _, m := range c.Mirrors {
+		for _, r := range []Ref{m.From, m.To} {
+			if d := r.Endpoint.Dir; d != "" && (within(d, state) || within(state, d)) {
+				return fmt.Errorf("%s and the state directory %s are one, or one is in the other; keep archives and the state apart", r, name(state))
+			}
+		}
+	}
+	return nil
+}
+
 // within reports whether path is dir or lies in it.
 func within(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
