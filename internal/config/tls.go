@@ -63,19 +63,20 @@ func (s security) config(f *files, dir string) (_ *tls.Config, cert *x509.Certif
 	if key == "" {
 		key = s.cert
 	}
-	certText, path, err := f.pem(s.cert, dir, s.key == "")
+	certText, path, err := f.pem(s.cert, dir, false)
 	if err != nil {
 		return nil, nil, &pemError{"client_cert_file", path, err}
 	}
 	if !hasPEM(certText, func(t string) bool { return t == "CERTIFICATE" }) {
 		return nil, nil, &pemError{"client_cert_file", path, errors.New("it holds no certificate in PEM")}
 	}
+	if s.key == "" && !hasPEM(certText, isKey) {
+		return nil, nil, &pemError{"client_cert_file", path, errors.New("it holds no private key, and no client_key_file is given")}
+	}
 	keyText, keyPath, err := f.pem(key, dir, true)
 	switch {
 	case err != nil:
 		return nil, nil, &pemError{"client_key_file", keyPath, err}
-	case !hasPEM(keyText, isKey) && s.key == "":
-		return nil, nil, &pemError{"client_cert_file", keyPath, errors.New("it holds no private key, and no client_key_file is given")}
 	case !hasPEM(keyText, isKey):
 		return nil, nil, &pemError{"client_key_file", keyPath, errors.New("it holds no private key in PEM that is not encrypted")}
 	}

@@ -195,10 +195,6 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	if t, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.date = t.UnixNano()
 	}
-	if resp.StatusCode != http.StatusNoContent && resp.ContentLength < 0 && resp.ProtoMajor == 1 && !chunked(resp) {
-		resp.Body.Close()
-		return nil, c.fail(r, mirror.Foreign, resp.StatusCode, errors.New("the server or a proxy does not mark the end of its answers"))
-	}
 	limit := r.limit
 	if limit == 0 {
 		limit = maxSmallAnswer
@@ -206,6 +202,15 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	a.body = &wholeBody{c: c, r: r, ctx: ctx, closer: resp.Body, limit: limit, src: &counting{resp.Body, &c.wire}}
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		a.body.(*wholeBody).packed = true
+	}
+	if resp.StatusCode != http.StatusNoContent && resp.ContentLength < 0 && resp.ProtoMajor == 1 && !chunked(resp) {
+		defer a.body.Close()
+		if resp.StatusCode == http.StatusBadRequest {
+			if err := c.refusal(r, resp, a); mirror.KindOf(err) == mirror.Blocked {
+				return nil, err // so says a server that is asked for plain HTTP where it speaks TLS
+			}
+		}
+		return nil, c.fail(r, mirror.Foreign, resp.StatusCode, errors.New("the server or a proxy does not mark the end of its answers"))
 	}
 	if resp.StatusCode/100 != 2 {
 		defer a.body.Close()
