@@ -298,7 +298,7 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 			continue
 		}
 		m.looked[k] = c.source
-		if m.shrank(e, sum, c.source, &m.shrunk) {
+		if m.shrank(e, sum, c.source, c.target, &m.shrunk) {
 			continue
 		}
 		s := plan.Slot{Group: mirror.Group{Measurement: k.measurement, Window: w}}

@@ -17,10 +17,11 @@ type shrink struct {
 	samples uint64
 }
 
-// restarted notes when the source was found to have been restarted.
+// restarted notes when the source was found to have been restarted, or may have been.
 func (m *Mirror) restarted(e ends) {
 	was, now := m.seen.Source.Started, e.src.Counters.Started
-	if m.seenKnown && was != "" && now != "" && was != now {
+	unknown := !m.seenKnown && len(m.sums) > 0 // an older ledger was put back: the restart may have been in between
+	if now != "" && (m.seenKnown && was != "" && was != now || unknown) {
 		m.seen.Restarted = e.src.Date
 	}
 }
@@ -32,15 +33,18 @@ func (m *Mirror) loading(e ends) bool {
 
 // shrank reports whether the source counts fewer Samples in a shard group than were proven, of those it keeps, and whether that has to wait.
 // Otherwise it is taken for what it is: what is gone stays on the target, is enumerated as extra, and is said once.
-func (m *Mirror) shrank(e ends, s mirror.Summary, source uint64, found *shrink) (wait bool) {
-	k := key{s.Measurement, s.Window.Start}
-	if s.Cells == 0 || source >= s.Source || s.Window.Start < e.policy.SourceFloor {
+func (m *Mirror) shrank(e ends, s mirror.Summary, source, target uint64, found *shrink) (wait bool) {
+	k, had := key{s.Measurement, s.Window.Start}, s.Source
+	if s.Cells == 0 && m.loading(e) {
+		had = target // copied, and not proven yet
+	}
+	if source >= had || s.Window.Start < e.policy.SourceFloor {
 		delete(m.fewer, k)
 		return false
 	}
 	if m.loading(e) {
 		found.groups++
-		found.samples += s.Source - source
+		found.samples += had - source
 		return true
 	}
 	if m.fewer[k] != source+1 {

@@ -240,7 +240,7 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 	if err == nil {
 		err = m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
 	}
-	if mirror.KindOf(err) == mirror.MultiShard {
+	if mirror.KindOf(err) == mirror.MultiShard && c.Window.Width() > 1 {
 		return m.verifyHalves(ctx, e, v, g, c, allowed)
 	}
 	if err != nil {
