@@ -63,8 +63,10 @@ func (w *world) draw(n int) int {
 
 func newWorld(seed uint64, dir string) (*world, error) {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), settings: engine.Settings{Name: "m", Wait: margin}}
-	w.src = influxtest.NewServer(influxtest.Options{Listener: w.srcPipe, Seed: seed*2 + 1})
-	w.dst = influxtest.NewServer(influxtest.Options{Listener: w.dstPipe, Seed: seed*2 + 2})
+	// One history in eight is between servers of 1.x, one in four has one at one end.
+	lines := [...][2]influxtest.Version{2: {influxtest.V1, influxtest.V2}, 5: {influxtest.V2, influxtest.V1}, 7: {influxtest.V1, influxtest.V1}}[seed%8]
+	w.src = influxtest.NewServer(influxtest.Options{Listener: w.srcPipe, Seed: seed*2 + 1, Version: lines[0]})
+	w.dst = influxtest.NewServer(influxtest.Options{Listener: w.dstPipe, Seed: seed*2 + 2, Version: lines[1]})
 	shard := []time.Duration{week, 24 * time.Hour}[w.rnd.IntN(2)]
 	w.src.CreateBucket(bucket, 0, shard)
 	w.dst.CreateBucket(bucket, 0, shard)
@@ -86,6 +88,7 @@ func (w *world) start() error {
 	w.ledger = l
 	options := func(side mirror.Side, s *influxtest.Server, p *pipe) influx.Options {
 		u, _ := url.Parse(s.URL)
+		u.Host = string(side) + ":8086" // what a bucket of 1.x is known by; the pipe does not look at it
 		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Login: func() (influx.Login, error) { return influx.Login{Token: s.Token}, nil }}
 	}
 	source := influx.New(options(mirror.SourceSide, w.src, w.srcPipe))
