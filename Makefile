@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
-.PHONY: build demo test teeth servers bench fuzz lint clean
+.PHONY: build demo test teeth link servers bench fuzz lint clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN := bin/influxmirror
@@ -25,6 +25,11 @@ test:
 # Every planted bug has to be caught by the test it names. `make test` tries a few of them, others each day.
 teeth:
 	CGO_ENABLED=0 go test -count=1 -timeout 30m -v -run Teeth ./test/teeth -bugs 0
+
+# Copies across slow, long and lossy links between two network namespaces. `make test` does the shortest.
+LINKS ?= 5
+link: servers
+	CGO_ENABLED=0 go test -count=1 -timeout 90m -v ./test/link -profiles $(LINKS)
 
 # 8 million samples between two real servers, against what those servers need at least.
 bench: build servers

@@ -40,7 +40,7 @@ const ms = time.Millisecond
 
 var trips = []trip{
 	{"short", Profile{Delay: 50 * ms, Jitter: 10 * ms, Rate: 4e6, Loss: 0.01, Double: 0.01, Corrupt: 0.005}, 20_000, 90 * time.Second, 0, time.Minute},
-	{"1 Mbit/s, 300 ms, 5 %", Profile{Delay: 150 * ms, Jitter: 20 * ms, Rate: 1e6, Loss: 0.05}, 60_000, 8 * time.Minute, 0, 2 * time.Minute},
+	{"1 Mbit/s, 300 ms, 5 %", Profile{Delay: 150 * ms, Jitter: 20 * ms, Rate: 1e6, Loss: 0.05}, 150_000, 8 * time.Minute, 0.6, 2 * time.Minute},
 	{"satellite", Profile{Delay: 300 * ms, Jitter: 150 * ms, Rate: 256e3, Loss: 0.01, Double: 0.01}, 10_000, 8 * time.Minute, 0, 2 * time.Minute},
 	{"dark for a third of the time", Profile{Delay: 50 * ms, Rate: 2e6, Loss: 0.01, Dark: 20 * time.Second, Cycle: time.Minute}, 60_000, 8 * time.Minute, 0, 2 * time.Minute},
 	{"1 Mbit/s, 300 ms, no loss", Profile{Delay: 150 * ms, Rate: 1e6}, 100_000, 8 * time.Minute, 0.6, 2 * time.Minute},
