@@ -12,11 +12,17 @@ import (
 	"influxmirror/influxtest"
 	"influxmirror/internal/influx"
 	"influxmirror/internal/mirror"
+	"influxmirror/test/servers"
 )
 
 func lister(t *testing.T, s *influxtest.Server, org string, login influx.Login) *influx.Client {
 	t.Helper()
-	u, err := url.Parse(s.URL)
+	return listerAt(t, s.URL, org, login)
+}
+
+func listerAt(t *testing.T, at, org string, login influx.Login) *influx.Client {
+	t.Helper()
+	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,4 +84,47 @@ func TestBucketsOfOldServers(t *testing.T) {
 	if d := cmp.Diff([]string{"a a/autogen", "b b/forever", "plant plant/autogen", "plant/week"}, names(all)); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestBucketsReal: paging and policies as real servers have them.
+func TestBucketsReal(t *testing.T) {
+	t.Run("2", func(t *testing.T) {
+		s := servers.Start(t, servers.V2, servers.Auth)
+		var want []string
+		for i := range 120 {
+			want = append(want, fmt.Sprintf("b%03d", i))
+			s.CreateBucket(want[i], 0, 0)
+		}
+		all, err := listerAt(t, s.URL, s.Org, influx.Login{Token: s.Token}).Buckets(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, name := range names(all) {
+			if strings.HasPrefix(name, "b") && len(name) == 4 {
+				got = append(got, name)
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		if listed := strings.Join(names(all), " "); !strings.Contains(listed, "_monitoring _tasks") {
+			t.Error(listed)
+		}
+	})
+	t.Run("1", func(t *testing.T) {
+		s := servers.Start(t, servers.V1, servers.Auth)
+		for _, name := range []string{"plant", "plant/week", "b/forever", "hidden"} {
+			s.CreateBucket(name, 0, 0)
+		}
+		s.CreateUser("reader", "pw", "READ plant", "READ b")
+		all, err := listerAt(t, s.URL, "", influx.Login{User: "reader", Password: "pw"}).Buckets(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(names(all))
+		if listed := strings.Join(names(all), ","); !strings.Contains(listed, "b/forever") || !strings.Contains(listed, "plant plant/autogen,plant/week") || strings.Contains(listed, "hidden") || strings.Contains(listed, "_internal") {
+			t.Error(listed)
+		}
+	})
 }
