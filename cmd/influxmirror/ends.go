@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,12 +177,12 @@ func (t *targetEnd) compare(p mirror.Probe) {
 		return // it keeps all, in groups as it was made
 	}
 	if p.Retention > 0 && (src.Retention == 0 || p.Retention < src.Retention) {
-		t.once(fmt.Sprintf("target %s: bucket %s keeps data for %s, the source %s: older samples are not mirrored, and the target drops what it has; to keep all: influx bucket update --id %s --retention %s",
-			t.URL(), p.Bucket, span(time.Duration(p.Retention)), forHowLong(src.Retention), p.BucketID, cliRetention(src.Retention)))
+		t.once(fmt.Sprintf("target %s: bucket %s keeps data for %s, the source %s: older samples are not mirrored, and the target drops what it has; to keep all: %s",
+			t.URL(), p.Bucket, span(time.Duration(p.Retention)), forHowLong(src.Retention), keepAs(p, src.Retention)))
 	}
 	if src.ShardGroup > 0 && p.ShardGroup != src.ShardGroup {
-		t.once(fmt.Sprintf("target %s: bucket %s has shard groups of %s, the source's have %s: correct, but slower; for new data: influx bucket update --id %s --shard-group-duration %ds",
-			t.URL(), p.Bucket, span(time.Duration(p.ShardGroup)), span(time.Duration(src.ShardGroup)), p.BucketID, src.ShardGroup/int64(time.Second)))
+		t.once(fmt.Sprintf("target %s: bucket %s has shard groups of %s, the source's have %s: correct, but slower%s",
+			t.URL(), p.Bucket, span(time.Duration(p.ShardGroup)), span(time.Duration(src.ShardGroup)), cutAs(p, src.ShardGroup)))
 	}
 }
 
@@ -199,11 +200,28 @@ func forHowLong(retention int64) string {
 	return "for " + span(time.Duration(retention))
 }
 
-func cliRetention(ns int64) string {
-	if ns == 0 {
-		return "0"
+// keepAs is how the owner of a bucket changes how long it is kept.
+func keepAs(p mirror.Probe, retention int64) string {
+	long := fmt.Sprintf("%ds", retention/int64(time.Second))
+	if p.BucketID != "" {
+		if retention == 0 {
+			long = "0"
+		}
+		return fmt.Sprintf("influx bucket update --id %s --retention %s", p.BucketID, long)
 	}
-	return fmt.Sprintf("%ds", ns/int64(time.Second))
+	if retention == 0 {
+		long = "INF"
+	}
+	db, policy, _ := strings.Cut(p.Bucket, "/")
+	return fmt.Sprintf("ALTER RETENTION POLICY %q ON %q DURATION %s", policy, db, long)
+}
+
+// cutAs is how the owner changes the shard groups of data to come. On 1.x nothing is advised: old servers would let them overlap.
+func cutAs(p mirror.Probe, group int64) string {
+	if p.BucketID == "" {
+		return ""
+	}
+	return fmt.Sprintf("; for new data: influx bucket update --id %s --shard-group-duration %ds", p.BucketID, group/int64(time.Second))
 }
 
 // renamed looks for the bucket that this mirror used before, by its id, when its name is not found.

@@ -81,7 +81,11 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 		side, url string
 		p         mirror.Probe
 	}{{"source", source, v.Source}, {"target", target, v.Target}} {
-		fmt.Fprintf(w, "  %s  %s  %-*s  bucket %s (%s)\n", e.side, product(e.p), width, e.url, clean(e.p.Bucket), abbreviated(e.p.BucketID))
+		id := "" // 1.x knows none
+		if e.p.BucketID != "" {
+			id = " (" + abbreviated(e.p.BucketID) + ")"
+		}
+		fmt.Fprintf(w, "  %s  %s  %-*s  bucket %s%s\n", e.side, product(e.p), width, e.url, clean(e.p.Bucket), id)
 	}
 	label := 0
 	for _, r := range engine.Rows {
