@@ -9,7 +9,7 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-// Summaries lists what is remembered of all groups by measurement and start. In the direction in which it is stored that reads few of the groups,
+// Summaries lists what is remembered of all groups by measurement and start, without Cells for a group of which nothing is shown in this direction. In the direction in which it is stored that reads few of the groups,
 // in the other one all.
 func (p *Pair) Summaries(ctx context.Context) ([]mirror.Summary, error) {
 	var all []mirror.Summary
@@ -33,9 +33,7 @@ func (p *Pair) Summaries(ctx context.Context) ([]mirror.Summary, error) {
 				if err != nil {
 					return err
 				}
-				if s = p.shown(g).Summary(); s.Cells == 0 && len(g.Proofs) > 0 {
-					continue
-				}
+				s = p.shown(g).Summary()
 			}
 			out = append(out, s)
 		}
