@@ -40,7 +40,7 @@ func (d *disk) open(name string) (*os.File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
+		return nil, &alteredError{"it is not a regular file"}
 	}
 	return d.root.Open(name)
 }

@@ -236,11 +236,12 @@ func (d digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:
 
 // UnmarshalText reads what MarshalText wrote.
 func (d *digest) UnmarshalText(b []byte) error {
-	if len(b) != 2*len(d) {
-		return errors.New("a SHA-256 of the wrong length")
+	if len(b) == 2*len(d) {
+		if _, err := hex.Decode(d[:], b); err == nil && hex.EncodeToString(d[:]) == string(b) {
+			return nil
+		}
 	}
-	_, err := hex.Decode(d[:], b)
-	return err
+	return fmt.Errorf("%q is not a SHA-256 in lower-case hexadecimal", b)
 }
 
 // text is a name that need not be UTF-8, which JSON cannot say: such a one is written as {"base64":"…"}.
