@@ -42,6 +42,17 @@ func (w *wired) bind(ctx context.Context, key, source, target string, how mode) 
 	if err != nil {
 		return nil, err
 	}
+	if change != "" && !how.force {
+		old, err := w.moved(ctx, key, source, target)
+		if err != nil {
+			return nil, err
+		}
+		if old != nil {
+			if change = ""; w.site.lock == nil {
+				return &readOnly{pair: old}, nil
+			}
+		}
+	}
 	if w.memory.change = change; change != "" && !how.force {
 		return nil, &engine.Blocked{Reason: change}
 	}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"influxmirror/internal/engine"
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
+)
+
+// weakIdentity begins the identities that are only an address and a name.
+const weakIdentity = "influxdb1:"
+
+// moved recognises servers without ids at other addresses: the buckets have the same names, and hold what was proven of those at the old
+// addresses. Its proofs are carried over to the new identities, and the old ones forgotten. It returns nil where that is not so. Without the lock it only
+// returns the pair of the old addresses.
+func (w *wired) moved(ctx context.Context, key, source, target string) (*ledger.Pair, error) {
+	old, _, err := w.site.ledger.Mirror(ctx, w.cfg.Name)
+	if errors.Is(err, ledger.ErrNotFound) || w.back {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var was endsDoc
+	if _, err := old.State(ctx, endsNote(w.cfg.Name), &was); err != nil {
+		return nil, err
+	}
+	for _, end := range []struct {
+		side     mirror.Side
+		was, now string
+		at       reader
+	}{{mirror.SourceSide, was.Source, source, w.source.reader}, {mirror.TargetSide, was.Target, target, w.target.writer}} {
+		switch {
+		case end.was == end.now:
+			continue
+		case !strings.HasPrefix(end.was, weakIdentity) || !strings.HasPrefix(end.now, weakIdentity) || bucketOf(end.was) != bucketOf(end.now):
+			return nil, nil
+		}
+		same, other, err := engine.Resembles(ctx, old, end.side, end.at, mirror.MinTime)
+		if err != nil {
+			return nil, err
+		}
+		if same == 0 {
+			return nil, nil
+		}
+		w.target.log.Info(fmt.Sprintf("%s %s: the bucket that was mirrored at another address, recognised by %d of %d windows of it; nothing has to be copied again",
+			end.side, end.at.URL(), same, same+other))
+	}
+	if w.site.lock == nil {
+		return old, nil
+	}
+	return old, w.carry(ctx, old, key, source, target)
+}
+
+// carry records the proofs of a pair again under new identities.
+func (w *wired) carry(ctx context.Context, old *ledger.Pair, key, source, target string) error {
+	now, err := w.site.ledger.PairFrom(ctx, key, source, target)
+	if err != nil {
+		return err
+	}
+	all, err := old.Summaries(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		g, err := old.Group(ctx, s.Measurement, s.Window)
+		if err != nil {
+			return err
+		}
+		if err := now.Record(ctx, g); err != nil {
+			return err
+		}
+	}
+	var known json.RawMessage // the owner's decision about exceptions
+	if found, err := old.State(ctx, knownNote, &known); err != nil {
+		return err
+	} else if found {
+		if err := now.SetState(ctx, knownNote, known); err != nil {
+			return err
+		}
+	}
+	w.memory.pair = now
+	if err := w.name(ctx); err != nil {
+		return err
+	}
+	return old.Forget(ctx)
+}
