@@ -154,6 +154,33 @@ func (s *site) known(ctx context.Context) ([]*config.Mirror, error) {
 	return all, nil
 }
 
+// members replaces the patterns among the chosen mirrors by those that the ledger remembers: recovery is for sources that cannot be asked any more.
+func (a *app) members(ctx context.Context, cfg *config.Config, chosen []*config.Mirror) ([]*config.Mirror, error) {
+	if !slices.ContainsFunc(chosen, (*config.Mirror).IsPattern) {
+		return chosen, nil
+	}
+	s, err := a.open(cfg, reads)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	all, err := s.known(ctx)
+	if err != nil {
+		return nil, withCode(exitState, err)
+	}
+	var out []*config.Mirror
+	for _, m := range all {
+		if of := cfg.Mirror(m.Pattern); !slices.ContainsFunc(chosen, func(c *config.Mirror) bool { return c.Name == m.Name || c == of && of != nil }) {
+			continue
+		}
+		if m.IsPattern() {
+			return nil, withCode(exitUsage, fmt.Errorf("mirror %s stands for several buckets, and none is remembered here; name each, as in: %s/BUCKET", m.Name, m.Name))
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
 // bucketsNote is kept beside the proofs of a mirror: what its source listed last.
 const bucketsNote = "buckets"
 

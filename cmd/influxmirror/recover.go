@@ -157,7 +157,7 @@ func (a *app) recover(ctx context.Context, names []string, r recovering) error {
 	if err := a.swapped(cfg); err != nil {
 		return err
 	}
-	all, err := a.recoveries(cfg, names, r)
+	all, err := a.recoveries(ctx, cfg, names, r)
 	if err != nil {
 		return err
 	}
@@ -192,9 +192,12 @@ func (a *app) recover(ctx context.Context, names []string, r recovering) error {
 }
 
 // recoveries finds the mirrors named, and who receives.
-func (a *app) recoveries(cfg *config.Config, names []string, r recovering) (all []*recovery, err error) {
+func (a *app) recoveries(ctx context.Context, cfg *config.Config, names []string, r recovering) (all []*recovery, err error) {
 	chosen, err := a.choose(cfg, names)
 	if err != nil {
+		return nil, err
+	}
+	if chosen, err = a.members(ctx, cfg, chosen); err != nil {
 		return nil, err
 	}
 	for _, m := range chosen {
