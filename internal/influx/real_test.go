@@ -82,6 +82,7 @@ func testReadWrite(t *testing.T, kind servers.Kind) {
 		s.Write("src", oddLines)
 		src, dst = targetOf(t, s, "src"), targetOf(t, s, "dst")
 	}
+	src.o.Compress, dst.o.Compress = kind.Old(), kind.Old() // 2.x is mirrored so in other tests
 	p, err := src.Probe(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -192,5 +193,34 @@ func TestRefusedFieldsReal(t *testing.T) {
 	r, err := dst.Read(ctx, mirror.Chunk{Measurement: "m", Window: mirror.Window{Start: 1699833600000000000, Stop: 1700438400000000000}, Width: int64(week)}, nil)
 	if err != nil || r.Total().Count != 2001 {
 		t.Errorf("%v %v, want 2001 samples", r, err)
+	}
+}
+
+// Whether a login may write is asked without writing.
+func TestCanWriteReal(t *testing.T) {
+	s := servers.Start(t, servers.V2)
+	ctx := context.Background()
+	id := s.CreateBucket("b", 0, week)
+	other := s.CreateBucket("other", 0, week)
+	for _, c := range []struct {
+		bucket, token string
+		can           bool
+		kind          mirror.Kind
+	}{
+		{"b", s.Token, true, ""},
+		{"b", s.CreateToken([]string{id}, []string{id}), true, ""},
+		{"b", s.CreateToken(nil, []string{id}), true, ""},
+		{"b", s.CreateToken([]string{id}, nil), false, ""},
+		{"b", s.CreateToken([]string{id, other}, []string{other}), false, ""},
+		{"b", "nonsense", false, mirror.Rights},
+		{"nosuch", s.Token, false, mirror.Missing},
+	} {
+		can, err := targetAs(t, s, c.bucket, Login{Token: c.token}).CanWrite(ctx)
+		if can != c.can || mirror.KindOf(err) != c.kind {
+			t.Errorf("%s: %v %v, want %v %s", c.bucket, can, err, c.can, c.kind)
+		}
+	}
+	if a := s.Query("b", "SHOW MEASUREMENTS"); a != "{\"results\":[{\"statement_id\":0}]}\n" {
+		t.Errorf("something was written: %s", a)
 	}
 }

@@ -148,6 +148,9 @@ func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
 		c.setDatabase(d)
 		c.mu.Lock()
 		c.window, c.unsigned = r.window(d.name), ""
+		if c.tells != tooMuch {
+			c.tells = byStats
+		}
 		c.mu.Unlock()
 		return nil
 	}

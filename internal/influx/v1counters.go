@@ -12,13 +12,15 @@ import (
 	"influxmirror/internal/mirror"
 )
 
-// way is how a 1.x server tells its write counters: to an admin in SHOW STATS, to everybody in /debug/vars, or not at all.
+// way is how a 1.x server tells its write counters: to an admin in SHOW STATS, to everybody in /debug/vars, or not at all. It is found out
+// anew by each whole probe, except that what was too much for the link stays so.
 type way int
 
 const (
 	byStats way = iota
 	byVars
 	byNothing
+	tooMuch
 )
 
 // maxVars bounds an answer of /debug/vars, which is about 5 kB a shard of any database and never compressed. Where bytes matter a server
@@ -45,24 +47,27 @@ func (c *Client) countersV1(ctx context.Context, p *mirror.Probe) error {
 	c.mu.Lock()
 	how := c.tells
 	c.mu.Unlock()
-	for ; how < byNothing; how++ {
+	for how < byNothing {
 		read := c.stats
 		if how == byVars {
 			read = c.vars
 		}
 		err := read(ctx, p, d)
-		switch mirror.KindOf(err) {
-		case mirror.Rights, mirror.Missing, mirror.Rejected, mirror.TooLarge, mirror.Foreign:
-			continue
+		kind := mirror.KindOf(err)
+		switch {
+		case kind == mirror.Rights || kind == mirror.Missing || kind == mirror.Rejected:
+			how++
+		case kind == mirror.TooLarge:
+			how = tooMuch
+		case kind == mirror.Foreign && how == byVars: // of a proxy; /query has just shown what the server is
+			return c.ping(ctx, p)
+		default:
+			return err
 		}
 		c.mu.Lock()
 		c.tells = how
 		c.mu.Unlock()
-		return err
 	}
-	c.mu.Lock()
-	c.tells = how
-	c.mu.Unlock()
 	return c.ping(ctx, p)
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"strings"
@@ -58,6 +59,11 @@ func history(t *testing.T, seed uint64, dir string) (fired int) {
 		since := time.Now().UnixNano() / int64(time.Second) * int64(time.Second)
 		r, err := w.mirror.Pass(ctx, engine.Goal{Insist: insist})
 		w.note("pass insist=%t: %v done %d left %d live %d written %d errors %v: %v", insist, r.Reasons, r.Done, r.Left, r.Live, r.Written, r.Errors, err)
+		if b := (*engine.Blocked)(nil); errors.As(err, &b) && strings.Contains(b.Reason, "holds nothing of what was proven") {
+			// On 1.x that is all there is to tell another server by, and here every Cell that was looked at was overwritten while the
+			// server was restarted. Its owner knows.
+			w.note("accept: %v", w.mirror.Accept(ctx))
+		}
 		lies, err := w.lies(context.Background(), since)
 		if err != nil {
 			t.Fatal(err)
