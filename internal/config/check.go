@@ -8,8 +8,9 @@ import (
 
 // check looks at what the mirrors do together.
 func (d *decoder) check() {
-	d.checkTargets()
-	d.checkLoops()
+	all, next := d.flows()
+	d.checkTargets(all)
+	d.checkLoops(next)
 	d.checkLogs()
 	d.checkDirectories()
 	used := map[*Endpoint]bool{}
@@ -23,22 +24,83 @@ func (d *decoder) check() {
 	}
 }
 
-// shareHint is how several mirrors can write into one bucket.
-const shareHint = "give each a target bucket of its own; or tell their data apart: add_tags: {site: a} here and {site: b} there, or include: [cpu] here and exclude: [cpu] there"
+// flow is what a mirror may read and write, for comparing; nothing of a mirror without ends.
+type flow struct {
+	reads, writes side
+	self          bool // it may write where it reads
+}
 
-// checkTargets refuses two mirrors that may write the same series into one bucket: each would undo or report what the other does.
-func (d *decoder) checkTargets() {
+// flows returns what each mirror reads and writes, and which of them lead on from it.
+func (d *decoder) flows() (all []flow, next [][]int) {
+	all, next = make([]flow, len(d.cfg.Mirrors)), make([][]int, len(d.cfg.Mirrors))
+	readers, patterns := map[string][]int{}, []int(nil)
 	for i, m := range d.cfg.Mirrors {
 		if m.From.IsZero() || m.To.IsZero() {
 			continue
 		}
-		if d.reads(m).meets(d.writes(m)) {
+		f := flow{reads: d.reads(m), writes: d.writes(m)}
+		f.self = f.reads.meets(f.writes)
+		if all[i] = f; f.self {
+			continue
+		}
+		if m.IsPattern() {
+			patterns = append(patterns, i)
+		} else {
+			readers[m.From.identity()] = append(readers[m.From.identity()], i)
+		}
+	}
+	for i, m := range d.cfg.Mirrors {
+		if all[i].writes.endpoint == "" || all[i].self {
+			continue
+		}
+		on := patterns
+		if m.IsPattern() {
+			for _, some := range readers {
+				on = append(on[:len(on):len(on)], some...)
+			}
+		} else {
+			next[i] = slices.Clone(readers[m.To.identity()])
+		}
+		for _, j := range on {
+			if all[i].writes.meets(all[j].reads) {
+				next[i] = append(next[i], j)
+			}
+		}
+		slices.Sort(next[i])
+	}
+	return all, next
+}
+
+// shareHint is how several mirrors can write into one bucket.
+const shareHint = "give each a target bucket of its own; or tell their data apart: add_tags: {site: a} here and {site: b} there, or include: [cpu] here and exclude: [cpu] there"
+
+// checkTargets refuses two mirrors that may write the same series into one bucket: each would undo or report what the other does.
+func (d *decoder) checkTargets(all []flow) {
+	writers, patterns := map[string][]int{}, []int(nil)
+	for i, m := range d.cfg.Mirrors {
+		switch {
+		case all[i].writes.endpoint == "":
+			continue
+		case all[i].self:
 			d.node(d.ends[i].to, "name another bucket or another endpoint", "to: source and target are the same bucket")
 			continue
 		}
-		for _, other := range d.cfg.Mirrors[:i] {
+		before := patterns
+		if m.IsPattern() {
+			for _, some := range writers {
+				before = append(before[:len(before):len(before)], some...)
+			}
+			patterns = append(patterns, i)
+		} else {
+			key := m.To.identity()
+			before = append(before[:len(before):len(before)], writers[key]...)
+			writers[key] = append(writers[key], i)
+		}
+		slices.Sort(before)
+		for _, j := range before {
+			other := d.cfg.Mirrors[j]
 			switch {
-			case other.From.IsZero() || other.To.IsZero() || !d.collide(m, other):
+			case !collide(m, other, all[i].writes, all[j].writes):
 				continue
 			case m.To.Endpoint.Dir != "":
 				d.node(d.ends[i].to, "give each mirror a directory of its own", "to: %s writes into the same directory", d.label(other))
@@ -52,13 +114,12 @@ func (d *decoder) checkTargets() {
 	}
 }
 
-// collide reports whether two mirrors lead into one bucket. Whether a pattern comes upon the target of another mirror shows
+// collide reports whether two mirrors lead into one bucket, by what they write. Whether a pattern comes upon the target of another mirror shows
 // when its buckets are listed: such a bucket is left out then.
-func (d *decoder) collide(a, b *Mirror) bool {
-	if a.IsPattern() && b.IsPattern() && a.From.Endpoint.identity() == b.From.Endpoint.identity() && a.To.Endpoint.Dir == "" {
+func collide(a, b *Mirror, x, y side) bool {
+	if a.IsPattern() && b.IsPattern() && a.From.Endpoint.Same(b.From.Endpoint) && a.To.Endpoint.Dir == "" {
 		return false // each bucket is taken once
 	}
-	x, y := d.writes(a), d.writes(b)
 	if a.IsPattern() != b.IsPattern() && x.endpoint == y.endpoint && a.To.Endpoint.Dir == "" {
 		if b.IsPattern() {
 			a, b, x, y = b, a, y, x
@@ -93,43 +154,35 @@ func (r Ref) identity() string {
 }
 
 // checkLoops refuses mirrors that lead back to where they came from.
-func (d *decoder) checkLoops() {
-	var before []*Mirror
-	for i, m := range d.cfg.Mirrors {
-		if m.From.IsZero() || m.To.IsZero() || d.reads(m).meets(d.writes(m)) {
-			continue
-		}
-		if path := d.back(before, m); path != nil {
+func (d *decoder) checkLoops(next [][]int) {
+	for i := range d.cfg.Mirrors {
+		if path := back(next, i); path != nil {
 			hint := "leave one of them out: data must not come back to its source"
 			names := make([]string, len(path))
-			for i, p := range path {
-				names[i] = d.label(p)
+			for k, p := range path {
+				names[k] = d.label(d.cfg.Mirrors[p])
 			}
 			d.node(d.ends[i].to, hint, "to: leads in a circle with %s", strings.Join(names, ", "))
 		}
-		before = append(before, m)
 	}
 }
 
-// back returns the mirrors that lead from m's target to its source, or nil.
-func (d *decoder) back(mirrors []*Mirror, m *Mirror) []*Mirror {
-	type step struct {
-		m      *Mirror
-		before int
-	}
-	queue, seen := []step{{m, -1}}, map[*Mirror]bool{}
+// back returns the mirrors before the last that lead from its target to its source, or nil.
+func back(next [][]int, last int) []int {
+	type step struct{ m, before int }
+	queue, seen := []step{{last, -1}}, map[int]bool{}
 	for i := 0; i < len(queue); i++ {
-		if i > 0 && d.writes(queue[i].m).meets(d.reads(m)) {
-			var path []*Mirror
-			for ; queue[i].before >= 0; i = queue[i].before {
-				path = append([]*Mirror{queue[i].m}, path...)
+		for _, on := range next[queue[i].m] {
+			if on == last && i > 0 {
+				var path []int
+				for ; queue[i].before >= 0; i = queue[i].before {
+					path = append([]int{queue[i].m}, path...)
+				}
+				return path
 			}
-			return path
-		}
-		for _, next := range mirrors {
-			if !seen[next] && d.writes(queue[i].m).meets(d.reads(next)) {
-				seen[next] = true
-				queue = append(queue, step{next, i})
+			if on < last && !seen[on] {
+				seen[on] = true
+				queue = append(queue, step{on, i})
 			}
 		}
 	}

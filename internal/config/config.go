@@ -74,7 +74,11 @@ func (r Ref) String() string {
 
 // Same reports whether both are one bucket of one server, even under two names of the endpoint, or one directory.
 func (r Ref) Same(q Ref) bool {
-	return !r.IsZero() && !q.IsZero() && r.identity() == q.identity()
+	switch {
+	case r.IsZero() || q.IsZero(), r.Endpoint.Dir != q.Endpoint.Dir, r.Endpoint.Dir == "" && r.Bucket != q.Bucket:
+		return false
+	}
+	return r.Endpoint.Same(q.Endpoint)
 }
 
 // Mirror is a pair of buckets and how the one becomes a copy of the other.

@@ -74,7 +74,9 @@ func (e *Endpoint) identity() string {
 }
 
 // Same reports whether both lead to the same buckets, as far as a config can tell.
-func (e *Endpoint) Same(other *Endpoint) bool { return e.identity() == other.identity() }
+func (e *Endpoint) Same(other *Endpoint) bool {
+	return e == other || e.identity() == other.identity()
+}
 
 var (
 	endpointKeys = []string{"url", "org", "token", "token_file", "username", "password", "password_file",
