@@ -38,18 +38,24 @@ type namer interface {
 	BucketName(ctx context.Context, id string) (string, error)
 }
 
-func openSource(r config.Ref) reader {
+// openSource opens what m reads. Its series come with the tags that m adds.
+func openSource(r config.Ref, m *config.Mirror) reader {
 	if r.Endpoint.Dir != "" {
 		return openArchive(mirror.SourceSide, r)
 	}
-	return influx.New(options(mirror.SourceSide, r))
+	o := options(mirror.SourceSide, r)
+	o.AddTags, o.Wants = m.AddTags, m.Includes
+	return influx.New(o)
 }
 
-func openTarget(r config.Ref) writer {
+// openTarget opens what m writes. Of a bucket that several sources share only what has the tags of m is seen.
+func openTarget(r config.Ref, m *config.Mirror) writer {
 	if r.Endpoint.Dir != "" {
 		return openArchive(mirror.TargetSide, r)
 	}
-	return influx.NewTarget(options(mirror.TargetSide, r))
+	o := options(mirror.TargetSide, r)
+	o.Only = m.AddTags
+	return influx.NewTarget(o)
 }
 
 // directory is an archive as an end.

@@ -125,6 +125,9 @@ func (w *wired) changed(ctx context.Context, key, source, target string) (why st
 	case pair.Key() == key:
 		return fmt.Sprintf("mirror %s copied %s to %s until now, and the config turns that around; to give %s back what it lost turn it back and: influxmirror recover %s; if that is intended: influxmirror accept %s",
 			m.Name, name.Source, name.Target, name.Source, m.Name, m.Name), false, nil
+	case was.Source == source && mirror.Whole(was.Target) == mirror.Whole(target):
+		return fmt.Sprintf("add_tags of mirror %s changed, and nothing is proven under the new ones: everything is copied again, and what it wrote with the old ones stays in target bucket %s; if that is intended: influxmirror accept %s",
+			m.Name, m.To, m.Name), false, nil
 	case was.Source == source:
 		return fmt.Sprintf("target bucket %s of %s is not the one that was mirrored (was %s, is %s): %s", m.To.Bucket, m.To.Endpoint.Name, bucketOf(was.Target), bucketOf(target), accept), false, nil
 	case was.Target == target:
@@ -162,8 +165,11 @@ func (w *wired) usedBucket(ctx context.Context, side mirror.Side) string {
 	return bucketOf(was.Target)
 }
 
-// bucketOf returns the last part of an identity, which is the bucket's id.
-func bucketOf(identity string) string { return identity[strings.LastIndexByte(identity, ':')+1:] }
+// bucketOf returns the last part of an identity, which is the bucket's id, without the tags of a mapping.
+func bucketOf(identity string) string {
+	whole := mirror.Whole(identity)
+	return whole[strings.LastIndexByte(whole, ':')+1:]
+}
 
 // readOnly shows what is remembered and keeps notes only as long as it lives.
 type readOnly struct {

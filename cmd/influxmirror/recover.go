@@ -300,8 +300,8 @@ func (s *site) wireBack(x *recovery, set engine.Settings, how mode) *wired {
 	turned := *m
 	turned.From, turned.To, turned.Create = m.To, x.onto, config.Create{AsSource: true}
 	w := &wired{site: s, cfg: &turned, back: true}
-	w.source = &sourceEnd{reader: openSource(turned.From), wired: w}
-	w.target = &targetEnd{writer: openTarget(turned.To), wired: w, how: how, said: map[string]bool{}, log: s.log.With("mirror", m.Name)}
+	w.source = &sourceEnd{reader: openSource(turned.From, &turned), wired: w}
+	w.target = &targetEnd{writer: openTarget(turned.To, &turned), wired: w, how: how, said: map[string]bool{}, log: s.log.With("mirror", m.Name)}
 	set.Name, set.Wait, set.Wants, set.Gate = m.Name, m.Wait, m.Includes, s.gate
 	set.Digest = fmt.Sprint("recover ", m.Include, m.Exclude)
 	w.Mirror = engine.New(set, w.source, w.target, w.bindBack, s.log)

@@ -242,17 +242,17 @@ func (a *app) openFor(ctx context.Context, names []string, want access) (*site, 
 func (s *site) wire(m *config.Mirror, how mode) *wired {
 	log := s.log.With("mirror", m.Name)
 	w := &wired{site: s, cfg: m}
-	w.source = &sourceEnd{reader: openSource(m.From), wired: w}
-	w.target = &targetEnd{writer: openTarget(m.To), wired: w, how: how, said: map[string]bool{}, log: log}
+	w.source = &sourceEnd{reader: openSource(m.From, m), wired: w}
+	w.target = &targetEnd{writer: openTarget(m.To, m), wired: w, how: how, said: map[string]bool{}, log: log}
 	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: s.cfg.Rank(m),
-		Digest: fmt.Sprint(m.Include, m.Exclude)}
+		Digest: fmt.Sprint(m.Include, m.Exclude, m.AddTags)}
 	if m.Since != nil {
 		set.Since = m.Since.UnixNano()
 	}
 	set.Until = s.until
 	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
-		if len(m.AddTags) > 0 {
-			return nil, &engine.Blocked{Reason: "add_tags is not supported by this version; nothing is written; leave add_tags out of mirror " + m.Name}
+		if len(m.AddTags) > 0 && (m.From.Endpoint.Dir != "" || m.To.Endpoint.Dir != "") {
+			return nil, &engine.Blocked{Reason: "tags are added between servers only, not to or from a directory; nothing is written; leave add_tags out of mirror " + m.Name}
 		}
 		l, err := w.bind(ctx, key, source, target, how)
 		if err == nil && s.part {

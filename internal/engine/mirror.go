@@ -164,7 +164,7 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 	if e.dst, err = m.target.Probe(ctx); err != nil {
 		return e, err
 	}
-	if e.src.Identity == e.dst.Identity {
+	if mirror.Whole(e.src.Identity) == mirror.Whole(e.dst.Identity) {
 		return e, blocked("source and target are the same bucket (%s); give the target another bucket in the config", e.src.Identity)
 	}
 	if m.ledger == nil || m.bound != [2]string{e.src.Identity, e.dst.Identity} {

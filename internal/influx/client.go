@@ -47,6 +47,13 @@ type Options struct {
 	Headers func() (http.Header, error)
 	// Proxy is http://, https://, socks5:// or socks5h:// with a host and perhaps a user; nil: none, whatever the environment says.
 	Proxy *url.URL
+	// AddTags are added to every series that is read, by key: what is handed on, lines and Fingerprints, has them. A series that has such a tag is an
+	// error of kind Blocked. A Target with AddTags cannot be written.
+	AddTags []mirror.Tag
+	// Only leaves nothing of the bucket to be seen but the series with all of these tags, which several sources share.
+	Only []mirror.Tag
+	// Wants reports whether a measurement is mirrored; nil: all are. Others may have the tags of AddTags.
+	Wants func(measurement string) bool
 	// Dial replaces net.Dialer, for tests and wrapped connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Compress packs what is sent and asks for packed answers: worth it on any link slower than the server's compressor. Without it that is

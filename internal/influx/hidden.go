@@ -27,7 +27,7 @@ func (c *Client) readHidden(ctx context.Context, chunk mirror.Chunk, sink Sink) 
 	}
 	list := counts(conflicts[chunk.Measurement])
 	var n [3]uint64
-	tables, err := c.ask(ctx, op, "SELECT "+list+from+where(mirror.Axis), "SELECT "+list+from+where(head), "SELECT "+list+from+where(tail))
+	tables, err := c.ask(ctx, op, "SELECT "+list+from+c.where(mirror.Axis), "SELECT "+list+from+c.where(head), "SELECT "+list+from+c.where(tail))
 	if err != nil {
 		return mirror.Reading{}, false, err
 	}
@@ -44,9 +44,9 @@ func (c *Client) readHidden(ctx context.Context, chunk mirror.Chunk, sink Sink) 
 	if len(conflicts[chunk.Measurement]) > 0 {
 		return fail(errors.New("the server hides its oldest shard group since it was restarted, and fields have several types: a point written there brings it back"))
 	}
-	sel := fmt.Sprintf("SELECT *::field, *::tag%s%s LIMIT %d", from, where(mirror.Axis), before)
-	r := &reading{chunk: chunk, sink: sink, wide: true, oldest: true, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
-	err = c.query(ctx, op, []string{"EXPLAIN " + sel, "SELECT " + list + from + where(mirror.Axis), sel, "SELECT " + list + from + where(mirror.Axis)}, maxAnswer,
+	sel := fmt.Sprintf("SELECT *::field, *::tag%s%s LIMIT %d", from, c.where(mirror.Axis), before)
+	r := &reading{chunk: chunk, sink: sink, mapping: c.mapping(), wide: true, oldest: true, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
+	err = c.query(ctx, op, []string{"EXPLAIN " + sel, "SELECT " + list + from + c.where(mirror.Axis), sel, "SELECT " + list + from + c.where(mirror.Axis)}, maxAnswer,
 		func(d *decoder, n int, a *answer) error {
 			r.d, r.date = d, a.date
 			if err := d.run(n, r.head, r.row); err != nil {

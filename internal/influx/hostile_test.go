@@ -296,7 +296,7 @@ func TestSurveyStaysInItsWindow(t *testing.T) {
 		grid := mirror.NewGrid(width)
 		for _, w := range []mirror.Window{mirror.Axis, grid.Group(mirror.MinTime), grid.Group(grid.Group(mirror.MinTime).Stop), {Start: mirror.MinTime, Stop: mirror.MinTime + 5}, grid.Group(mirror.MaxTime),
 			{Start: mirror.MaxTime - 5, Stop: math.MaxInt64}, {Start: mirror.MinTime, Stop: 0}, {Start: 0, Stop: math.MaxInt64}, {Start: -7, Stop: 9}} {
-			s := &survey{req: mirror.SurveyRequest{Window: w, Width: width, Offset: grid.Offset()}}
+			s := &survey{c: &Client{}, req: mirror.SurveyRequest{Window: w, Width: width, Offset: grid.Offset()}}
 			s.begin()
 			s.add("m")
 			var parts []mirror.Window

@@ -8,7 +8,8 @@ import (
 )
 
 // Locate returns the ids of the shards that hold any of the measurements named for each window, and where each lies. EXPLAIN ANALYZE of a
-// read of one row names them, and a read token is enough. A shard that holds other measurements only is not found.
+// read of one row names them, and a read token is enough. A shard that holds other measurements only is not found. What other sources wrote into a
+// bucket that is shared counts here: their shards are this one's too.
 func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map[string]mirror.Window, error) {
 	out := map[string]mirror.Window{}
 	var statements []string

@@ -46,6 +46,9 @@ func (c *Client) Probe(ctx context.Context) (mirror.Probe, error) {
 			return mirror.Probe{}, err
 		}
 	}
+	if err := c.mappable(ctx, &p); err != nil {
+		return mirror.Probe{}, err
+	}
 	if err := c.counters(ctx, &p); err != nil {
 		return mirror.Probe{}, err
 	}

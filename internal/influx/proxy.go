@@ -126,8 +126,8 @@ func (r *route) ask(conn net.Conn, target string) error {
 		return fault(kind, fmt.Errorf("%s refuses a tunnel to %s: HTTP %d%s", r.proxyName(), target, resp.StatusCode, way))
 	}
 	switch {
-	case resp.StatusCode == http.StatusOK && in.Buffered() > 0:
-		return errors.New("it sends data before the server can have been asked")
+	case resp.StatusCode == http.StatusOK && (in.Buffered() > 0 || resp.Header.Get("Content-Length") > "0"):
+		return errors.New("it sends a page instead of a tunnel")
 	case resp.StatusCode == http.StatusOK:
 		return nil
 	case resp.StatusCode == http.StatusProxyAuthRequired:

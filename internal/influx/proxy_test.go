@@ -303,7 +303,7 @@ func TestProxyFaults(t *testing.T) {
 		"502":                         {"http", "https", "", &relay{refuse: 502}, mirror.Unreachable, []string{"refuses a tunnel to station.invalid:443: HTTP 502; it does not reach the server"}},
 		"502, plain":                  {"http", "http", "", &relay{refuse: 502}, mirror.Busy, []string{"HTTP 502: ", "or the server behind it"}},
 		"302":                         {"http", "https", "", &relay{refuse: 302}, mirror.Foreign, []string{"HTTP 302; perhaps a login page"}},
-		"a page for a tunnel":         {"http", "https", "", &relay{page: portal}, mirror.Unreachable, []string{"it sends data before the server can have been asked"}},
+		"a page for a tunnel":         {"http", "https", "", &relay{page: portal}, mirror.Unreachable, []string{"it sends a page instead of a tunnel"}},
 		"a page":                      {"http", "http", "", &relay{page: portal}, mirror.Foreign, []string{"not an InfluxDB answer"}},
 		"socks, login wanted":         {"socks5h", "https", "", &relay{login: mine}, mirror.Blocked, []string{"wants a user and a password; set proxy: \"socks5h://USER:${PASSWORD}@127.0.0.1:"}},
 		"socks, wrong login":          {"socks5h", "http", mine + "x", &relay{login: mine}, mirror.Blocked, []string{"refuses the user and password"}},

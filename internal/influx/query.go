@@ -45,8 +45,11 @@ func (c *Client) query(ctx context.Context, op string, statements []string, limi
 	err = fn(newDecoder(a.body), len(statements)+1, a)
 	var known *mirror.Error
 	var stmt *statementError
+	var clash *tagClash
 	switch {
 	case err == nil || errors.As(err, &known) || ctx.Err() != nil:
+	case errors.As(err, &clash):
+		err = c.fail(r, mirror.Blocked, 0, clash)
 	case errors.As(err, &stmt):
 		kind := mirror.Broken
 		switch {

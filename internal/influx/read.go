@@ -35,13 +35,13 @@ func (c *Client) Read(ctx context.Context, chunk mirror.Chunk, sink Sink) (mirro
 	if err != nil {
 		return mirror.Reading{}, err
 	}
-	from := " FROM " + ident(chunk.Measurement) + " WHERE " + where(chunk.Window)
+	from := " FROM " + ident(chunk.Measurement) + " WHERE " + c.where(chunk.Window)
 	sel := "SELECT *::field" + from + " GROUP BY *"
 	if form.wide {
 		sel = "SELECT *::field, *::tag" + from
 	}
 	count := "SELECT count(*::field)" + from
-	r := &reading{chunk: chunk, sink: sink, wide: form.wide, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
+	r := &reading{chunk: chunk, sink: sink, mapping: c.mapping(), wide: form.wide, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
 	op := "read " + strconv.Quote(chunk.Measurement) + " " + chunk.Window.String()
 	err = c.query(ctx, op, []string{"EXPLAIN " + sel, count, sel, count}, maxAnswer, func(d *decoder, n int, a *answer) error {
 		r.d, r.date = d, a.date
@@ -86,8 +86,8 @@ func (c *Client) form(ctx context.Context, chunk mirror.Chunk) (form, error) {
 	c.mu.Unlock()
 	if !known {
 		t, err := c.ask(ctx, "explain "+strconv.Quote(chunk.Measurement),
-			"EXPLAIN SELECT *::field FROM "+ident(chunk.Measurement)+" WHERE "+where(chunk.Window),
-			"SELECT count(*::field) FROM "+ident(chunk.Measurement)+" WHERE "+where(chunk.Window))
+			"EXPLAIN SELECT *::field FROM "+ident(chunk.Measurement)+" WHERE "+c.where(chunk.Window),
+			"SELECT count(*::field) FROM "+ident(chunk.Measurement)+" WHERE "+c.where(chunk.Window))
 		if err != nil {
 			return form{}, err
 		}
@@ -144,8 +144,9 @@ type reading struct {
 	d     *decoder
 	chunk mirror.Chunk
 	sink  Sink
-	wide  bool
-	date  int64
+	mapping
+	wide bool
+	date int64
 
 	// A read of the whole axis for the sake of its oldest group: rows outside the window are only counted.
 	oldest    bool
@@ -233,11 +234,18 @@ func (r *reading) head(b *block) error {
 			return fmt.Errorf("%w: column %q where the plan says %q", errGrammar, b.Columns[1+i], f.name)
 		}
 	}
-	key := lineproto.AppendSeries(r.key[:0], r.chunk.Measurement, b.Tags)
+	tags := b.Tags
+	if r.maps {
+		var err error
+		if tags, err = r.tagged(r.chunk.Measurement, tags); err != nil {
+			return err
+		}
+	}
+	key := lineproto.AppendSeries(r.key[:0], r.chunk.Measurement, tags)
 	if !slices.Equal(key, r.single.hash) {
 		r.series++
-		r.single = series{hash: slices.Clone(key), key: lineproto.AppendKey(nil, r.chunk.Measurement, b.Tags),
-			bad: lineproto.UnwritableSeries(r.chunk.Measurement, b.Tags)}
+		r.single = series{hash: slices.Clone(key), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
+			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
 	}
 	r.key = key
 	r.use(&r.single)

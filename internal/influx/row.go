@@ -106,7 +106,7 @@ func (r *reading) readValue(f *field, v *value) error {
 }
 
 // rowTags reads the tags of a wide row and finds its series.
-func (r *reading) rowTags(n int) error {
+func (r *reading) rowTags(n int) (err error) {
 	key := r.key[:0]
 	for range n {
 		t, err := r.d.r.NextType()
@@ -142,6 +142,11 @@ func (r *reading) rowTags(n int) error {
 			key = key[4+size:]
 		}
 		slices.SortFunc(tags, func(a, b mirror.Tag) int { return strings.Compare(a.Key, b.Key) })
+		if r.maps {
+			if tags, err = r.tagged(r.chunk.Measurement, tags); err != nil {
+				return err
+			}
+		}
 		s = &series{hash: lineproto.AppendSeries(nil, r.chunk.Measurement, tags), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
 			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
 		r.known[string(r.key)] = s

@@ -26,8 +26,8 @@ func (c *Client) readShards(ctx context.Context, chunk mirror.Chunk, sink Sink, 
 	if !one {
 		return fail(mirror.MultiShard, errShards)
 	}
-	r := &reading{chunk: chunk, sink: sink, several: true, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
-	from := " FROM " + ident(chunk.Measurement) + " WHERE " + where(chunk.Window)
+	r := &reading{chunk: chunk, sink: sink, mapping: c.mapping(), several: true, cells: make([]mirror.Fingerprint, chunk.Cells()), cellStop: math.MinInt64}
+	from := " FROM " + ident(chunk.Measurement) + " WHERE " + c.where(chunk.Window)
 	sel, count := "SELECT *::field"+from+" GROUP BY *", "SELECT count(*::field)"+from
 	err = c.query(ctx, op, []string{"EXPLAIN " + sel, count, sel, count}, maxAnswer, func(d *decoder, n int, a *answer) error {
 		r.d, r.date = d, a.date

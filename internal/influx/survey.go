@@ -250,7 +250,7 @@ func (s *survey) add(name string) {
 	from := " FROM " + ident(name) + " WHERE "
 	put := func(p part, list string, w mirror.Window, group string) {
 		s.asked = append(s.asked, asked{name, p, w})
-		s.statements = append(s.statements, "SELECT "+list+from+where(w)+group)
+		s.statements = append(s.statements, "SELECT "+list+from+s.c.where(w)+group)
 	}
 	w := s.req.Window
 	whole := w == mirror.Axis

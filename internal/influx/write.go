@@ -48,6 +48,9 @@ type Writer struct {
 
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
+	if len(t.o.AddTags) > 0 {
+		return nil, errors.New("what is read with added tags cannot be written back")
+	}
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	t.mu.Lock()
 	grid, window, unsigned := mirror.NewGrid(t.probe.ShardGroup), t.window, t.unsigned

@@ -3,6 +3,8 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -78,6 +80,20 @@ type Probe struct {
 	Date       int64 // the server's clock
 	Offset     time.Duration
 	Counters   Counters
+}
+
+// Part returns the identity of the series of a bucket that have the tags, or identity itself where there are none. Nothing else makes identities with "/?".
+func Part(identity string, tags []Tag) string {
+	for i, t := range tags {
+		identity += map[bool]string{true: "/?", false: "&"}[i == 0] + url.QueryEscape(t.Key) + "=" + url.QueryEscape(t.Value)
+	}
+	return identity
+}
+
+// Whole returns the identity of the bucket that an identity is of, or of a part of.
+func Whole(identity string) string {
+	whole, _, _ := strings.Cut(identity, "/?")
+	return whole
 }
 
 // Counters are a server's own counts of points written to each shard of the bucket since it started. They are a hint
