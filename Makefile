@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
-.PHONY: build demo test teeth link servers bench fuzz lint clean
+.PHONY: build demo test matrix soak teeth link servers bench fuzz lint clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN := bin/influxmirror
@@ -39,6 +39,21 @@ FUZZTIME ?= 30s
 fuzz:
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p || exit 1; done; done
+
+# Every direction between 1.6.7, 1.13.2, 2.7.12 and a directory; rewrites the table in README.md.
+matrix: servers
+	go test -count=1 ./test/matrix -update
+
+# Everything that draws lots, with lots of its own, round after round until the hours are over; the first failure ends it.
+HOURS ?= 1
+soak: servers
+	@end=$$(($$(date +%s) + $(HOURS) * 3600)); round=0; seed=$$(date +%s); \
+	while :; do round=$$((round + 1)); seed=$$((seed + 1000)); echo "round $$round, seed $$seed"; \
+		go test -count=1 -timeout 60m ./test/matrix -run Matrix -all -seed $$seed || exit 1; \
+		go test -count=1 -timeout 60m ./test/sim -run Histories -seed $$seed -seeds 1000 || exit 1; \
+		$(MAKE) --no-print-directory fuzz FUZZTIME=60s || exit 1; \
+		[ $$(date +%s) -lt $$end ] || break; \
+	done; echo "$$round rounds, nothing failed"
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

@@ -47,7 +47,11 @@ func clip(at time.Time) int64 {
 }
 
 func groups2(s *servers.Server, bucket string) (out []Span, err error) {
+	// A server that is busy making buckets may break off this answer, a copy of its whole store.
 	a, err := s.Do("GET", "/api/v2/backup/metadata", "")
+	for try := 0; try < 3 && errors.Is(err, io.ErrUnexpectedEOF); try++ {
+		a, err = s.Do("GET", "/api/v2/backup/metadata", "")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,7 @@
 // a server's own catalogue where the shard groups lie and reads each measurement in each of them alone; it reads an archive with the
 // official parser of line protocol; and it compares sample by sample.
 //
-// It owns reading, comparing and reporting. It writes nothing anywhere, retries nothing, and takes nothing but a whole answer.
+// It owns reading, comparing and reporting. It writes nothing anywhere and takes nothing but a whole answer.
 package oracle
 
 import (
