@@ -39,6 +39,12 @@ func (d *decoder) readTags(s section, m *Mirror) {
 		}
 		m.AddTags = append(m.AddTags, mirror.Tag{Key: t.key, Value: value})
 	}
+	for _, r := range []Ref{m.From, m.To} {
+		if !r.IsZero() && r.Endpoint.Dir != "" {
+			d.node(e.at, "leave it out", "add_tags: tags are added between servers only, not to or from a directory")
+			break
+		}
+	}
 	if len(e.value.Content) == 0 {
 		d.node(e.value, "such as add_tags: {site: mcmurdo}", "add_tags: none given")
 	}
