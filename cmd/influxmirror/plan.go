@@ -53,7 +53,7 @@ func (a *app) plan(ctx context.Context, find finder) error {
 	}
 	defer s.close()
 	code := s.begin
-	var all []planned
+	all := []planned{}
 	for _, m := range chosen {
 		w := s.wire(m, mode{plan: true})
 		work, _, err := w.Plan(ctx)

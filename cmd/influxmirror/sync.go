@@ -72,7 +72,7 @@ type synced struct {
 
 func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool) error {
 	code := s.begin
-	var all []synced
+	all := []synced{}
 	logs, stop := s.startActionLogs(ctx)
 	defer stop()
 	for _, m := range chosen {

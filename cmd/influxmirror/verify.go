@@ -47,7 +47,7 @@ func (a *app) verify(ctx context.Context, find finder, how verifying) error {
 	}
 	defer s.close()
 	code := s.begin
-	var all []verdictDoc
+	all := []verdictDoc{}
 	for _, m := range chosen {
 		d, err := s.verifyOne(ctx, m, how)
 		if ctx.Err() != nil {
