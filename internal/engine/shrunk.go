@@ -35,8 +35,8 @@ func (m *Mirror) loading(e ends) bool {
 // Otherwise it is taken for what it is: what is gone stays on the target, is enumerated as extra, and is said once.
 func (m *Mirror) shrank(e ends, s mirror.Summary, source, target uint64, found *shrink) (wait bool) {
 	k, had := key{s.Measurement, s.Window.Start}, s.Source
-	if s.Cells == 0 && m.loading(e) {
-		had = target // copied, and not proven yet
+	if s.Cells == 0 && m.loading(e) && !m.Recover {
+		had = target // copied, and not proven yet; who is given back what it lost has more of its own
 	}
 	if source >= had || s.Window.Start < e.policy.SourceFloor {
 		delete(m.fewer, k)
