@@ -30,7 +30,7 @@ type testCase struct {
 
 func TestConformance(t *testing.T) {
 	var cases []testCase
-	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases, sizeCases, oldCases} {
+	for _, list := range [][]testCase{readCases, typeCases, axisCases, surveyCases, statementCases, writeCases, rightsCases, retentionCases, counterCases, sizeCases, oldCases, mappingCases} {
 		cases = append(cases, list...)
 	}
 	for _, kind := range []servers.Kind{servers.V2, servers.V1, servers.V16} {
