@@ -84,6 +84,9 @@ func (r *route) dialTLS(ctx context.Context, network, address string) (net.Conn,
 		conn.Close()
 		return nil, tlsFault(config, err)
 	}
+	if t := httptrace.ContextClientTrace(ctx); t != nil && t.TLSHandshakeDone != nil {
+		t.TLSHandshakeDone(out.ConnectionState(), nil) // the transport does not see that it is TLS
+	}
 	r.dials.Add(1)
 	return out, nil
 }
