@@ -99,11 +99,7 @@ func (c *Client) identify(ctx context.Context, p *mirror.Probe) error {
 	if err := c.line(ctx, p); err != nil {
 		return err
 	}
-	old := database{}
-	if p.Product == product1 {
-		old = databaseOf(c.o.Bucket)
-	}
-	c.setDatabase(old)
+	c.setLine(p.Product)
 	return nil
 }
 

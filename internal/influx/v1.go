@@ -43,10 +43,16 @@ func (c *Client) database() (d database, ok bool) {
 	return c.old, c.old != database{}
 }
 
-func (c *Client) setDatabase(d database) {
+// setLine remembers what the server is. The policy that a probe has found stays, for others are reading and writing meanwhile.
+func (c *Client) setLine(product string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.old, c.known = d, true
+	c.known = true
+	if product != product1 {
+		c.old = database{}
+	} else if c.old == (database{}) {
+		c.old = databaseOf(c.o.Bucket)
+	}
 }
 
 // forget makes the next write by name ask what the server is.
@@ -145,8 +151,8 @@ func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
 		d.policy = r.name
 		p.Product, p.Bucket, p.Retention, p.ShardGroup = product1, d.String(), r.retention, r.shardGroup
 		p.Identity = "influxdb1:" + hostOf(c.o.URL) + ":" + d.String()
-		c.setDatabase(d)
 		c.mu.Lock()
+		c.old = d
 		c.window, c.unsigned = r.window(d.name), ""
 		if c.tells != tooMuch {
 			c.tells = byStats
