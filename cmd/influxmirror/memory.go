@@ -56,6 +56,17 @@ func (w *wired) bind(ctx context.Context, key, source, target string, how mode) 
 	if w.memory.change = change; change != "" && !how.force {
 		return nil, &engine.Blocked{Reason: change}
 	}
+	if !how.force {
+		w.site.binding.Lock() // two that meet for the first time see each other
+		defer w.site.binding.Unlock()
+		why, err := w.clash(ctx, source, target)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			return nil, &engine.Blocked{Reason: why}
+		}
+	}
 	pair, err := l.PairFrom(ctx, key, source, target)
 	if errors.Is(err, ledger.ErrNotFound) { // only a reader says so
 		return &readOnly{}, nil

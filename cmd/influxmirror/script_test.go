@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 				e.Defer(s.Close)
 				e.Values[side] = s
 				e.Setenv(strings.ToUpper(side), s.URL)
+				e.Setenv(strings.ToUpper(side)+"ALIAS", strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
 				e.Setenv(strings.ToUpper(side)+"_PORT", s.URL[strings.LastIndexByte(s.URL, ':')+1:])
 				s.CreateBucket("lab", 0, 7*24*time.Hour)
 			}

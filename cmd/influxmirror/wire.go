@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"influxmirror/internal/config"
@@ -28,16 +29,17 @@ const (
 // site is a config with its state.
 type site struct {
 	*app
-	cfg    *config.Config
-	dir    string
-	lock   *ledger.Lock   // nil: only reading
-	ledger *ledger.Ledger // nil where nothing is remembered yet and this command only reads
-	gate   *engine.Gate
-	adhoc  bool                                  // between two addresses, not of a config
-	until  int64                                 // nothing at or after it is asked for; 0: everything
-	part   bool                                  // not everything is asked for, in this call
-	begin  int                                   // exit code of what went wrong before the first mirror
-	listed map[*config.Endpoint][]config.Listing // what sources were asked for; one goroutine uses it
+	cfg     *config.Config
+	dir     string
+	lock    *ledger.Lock   // nil: only reading
+	ledger  *ledger.Ledger // nil where nothing is remembered yet and this command only reads
+	gate    *engine.Gate
+	binding *sync.Mutex                           // taken while a mirror is bound to its proofs
+	adhoc   bool                                  // between two addresses, not of a config
+	until   int64                                 // nothing at or after it is asked for; 0: everything
+	part    bool                                  // not everything is asked for, in this call
+	begin   int                                   // exit code of what went wrong before the first mirror
+	listed  map[*config.Endpoint][]config.Listing // what sources were asked for; one goroutine uses it
 }
 
 // lanes is how many Chunks of history are under way at once in all mirrors.
@@ -75,7 +77,7 @@ func (a *app) open(cfg *config.Config, want access) (*site, error) {
 	if err := cfg.CheckState(a.stateDir(cfg)); err != nil {
 		return nil, withCode(exitUsage, err)
 	}
-	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes), listed: map[*config.Endpoint][]config.Listing{}}
+	s := &site{app: a, cfg: cfg, dir: a.stateDir(cfg), gate: engine.NewGate(lanes), binding: &sync.Mutex{}, listed: map[*config.Endpoint][]config.Listing{}}
 	if want != reads {
 		err := s.acquire()
 		held := (*ledger.HeldError)(nil)

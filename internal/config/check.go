@@ -104,7 +104,7 @@ func (d *decoder) checkTargets(all []flow) {
 				continue
 			case m.To.Endpoint.Dir != "":
 				d.node(d.ends[i].to, "give each mirror a directory of its own", "to: %s writes into the same directory", d.label(other))
-			case !m.apart(other):
+			case !m.Apart(other):
 				d.node(d.ends[i].to, shareHint, "to: %s writes into the same bucket, and what they write may be the same series", d.label(other))
 			default:
 				continue

@@ -76,7 +76,7 @@ func (c *Config) conflict(one *Mirror, l Listing, all []*Mirror) (why string, qu
 		if m.From.Same(one.From) || l.Also != "" && m.From.Same(Ref{one.From.Endpoint, l.Also}) {
 			return "mirror " + m.Name + " has it", true
 		}
-		if m.To.Same(one.To) && (m.To.Endpoint.Dir != "" || !m.apart(one)) {
+		if m.To.Same(one.To) && (m.To.Endpoint.Dir != "" || !m.Apart(one)) {
 			return "mirror " + m.Name + " writes into " + one.To.String() + " already; " + shareHint, false
 		}
 	}

@@ -71,9 +71,9 @@ func checkTag(s string) error {
 	return nil
 }
 
-// apart reports whether nothing that one mirror writes can be what the other writes: an added tag has two values, or
+// Apart reports whether nothing that one mirror writes can be what the other writes: an added tag has two values, or
 // no measurement is in both.
-func (m *Mirror) apart(other *Mirror) bool {
+func (m *Mirror) Apart(other *Mirror) bool {
 	for _, a := range m.AddTags {
 		for _, b := range other.AddTags {
 			if a.Key == b.Key && a.Value != b.Value {
