@@ -82,6 +82,10 @@ func (s *sourceEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 	if mirror.KindOf(err) == mirror.Missing {
 		err = s.wired.renamed(ctx, s.reader, mirror.SourceSide, err)
 	}
+	if id := s.wired.usedBucket(ctx, mirror.SourceSide); mirror.KindOf(err) == mirror.Missing && id != "" && !s.wired.back && s.wired.cfg.Pattern == "" {
+		return p, &engine.Blocked{Reason: fmt.Sprintf("source %s: bucket %s (%s) is gone, or the token does not see it any more; to make it anew and give it back what it lost: influxmirror recover %s",
+			s.URL(), s.wired.cfg.From.Bucket, id, s.wired.cfg.Name)}
+	}
 	if e := (*mirror.Error)(nil); s.wired.cfg.Pattern != "" && errors.As(err, &e) && e.Kind == mirror.Missing {
 		e.Err = fmt.Errorf("%w; to stop mirroring it: exclude_buckets: [%s]", e.Err, s.wired.cfg.From.Bucket)
 	}

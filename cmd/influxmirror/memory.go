@@ -159,7 +159,7 @@ func (w *wired) name(ctx context.Context) error {
 
 // usedBucket returns the id of the bucket that this mirror used on a side until now, "" if it is not known.
 func (w *wired) usedBucket(ctx context.Context, side mirror.Side) string {
-	if w.site.ledger == nil {
+	if w.site.ledger == nil || w.onto && side == mirror.TargetSide {
 		return ""
 	}
 	pair, _, err := w.site.ledger.Mirror(ctx, w.cfg.Name)

@@ -207,6 +207,7 @@ type wired struct {
 	target *targetEnd
 	memory memory
 	back   bool // recover: what the config calls the target is the source
+	onto   bool // recover: another server receives than the one the config names
 }
 
 // mode changes how a mirror is wired.

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // WithTokenFile returns the endpoint with another token, or password of its User, read from a file as a token_file is, at each call of Token.
@@ -22,24 +21,4 @@ func (e *Endpoint) WithTokenFile(path, base string) (*Endpoint, error) {
 	}
 	other.token = secret
 	return other, nil
-}
-
-// ServerAt returns an endpoint for the address of a server that has no name in the config. Without tokenFile the token is the value of the
-// variable named, if it is set.
-func (c *Config) ServerAt(address, org, tokenFile, base, variable string, env func(string) (string, bool)) (*Endpoint, error) {
-	u, err := parseURL(strings.TrimSpace(address))
-	if err != nil {
-		return nil, err
-	}
-	e := &Endpoint{Name: u.Host, URL: u, Org: org, env: env}
-	if tokenFile != "" {
-		return e.WithTokenFile(tokenFile, base)
-	}
-	if v, _ := env(variable); v != "" {
-		if err := checkSecret(strings.TrimSpace(v)); err != nil {
-			return nil, fmt.Errorf("%s: %w", variable, err)
-		}
-		e.token = NewSecret(strings.TrimSpace(v))
-	}
-	return e, nil
 }

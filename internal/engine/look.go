@@ -115,6 +115,9 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 			s.windows = append(s.windows, w)
 		}
 	}
+	if m.Recover && m.Prefer != mirror.TargetSide && !m.compared {
+		s.reread = append(s.reread, mirror.Axis) // what was written over at the receiver shows in no count
+	}
 	for _, id := range dst {
 		if w, ok := m.seen.TargetShards[id]; ok {
 			s.windows = append(s.windows, w)

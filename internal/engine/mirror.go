@@ -56,6 +56,7 @@ type Mirror struct {
 	seenKnown bool
 	fewer     map[key]uint64   // slots that hold fewer samples than were proven, which was said: the count and one
 	began     *mirror.Counters // of the target when a recovery began
+	compared  bool             // everything was, by a recovery that writes over what differs
 	shrunk    shrink           // what the last look found so and waits for
 	restart   struct {         // of the target, as it was noticed
 		started string // which start

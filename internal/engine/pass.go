@@ -151,6 +151,7 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	}
 	left, err := m.work(ctx, e, g, work, &r)
 	m.sort(left, &r, e.policy.Floor())
+	m.compared = m.compared || err == nil
 	if err == nil && !slices.ContainsFunc(left, func(t tried) bool { return t.Reason == plan.Changed }) {
 		for _, w := range sc.reread {
 			m.reread[w.Start] = e.src.Date
