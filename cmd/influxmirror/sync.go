@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,6 +123,7 @@ func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool
 // syncOne does Passes until everything up to the goal is proven.
 func (w *wired) syncOne(ctx context.Context) (synced, error) {
 	out := synced{Mirror: w.cfg.Name}
+	var trouble []string
 	for try := 1; ; try++ {
 		started := time.Now()
 		r, err := w.Pass(ctx, engine.Goal{Insist: true})
@@ -133,7 +135,9 @@ func (w *wired) syncOne(ctx context.Context) (synced, error) {
 		}
 		out.add(r)
 		out.until = w.site.until != 0 && r.SettledTo == w.site.until
-		if err != nil || out.Complete || try == maxPasses {
+		slices.Sort(r.Errors)
+		stuck := len(r.Errors) > 0 && r.Written == 0 && slices.Equal(r.Errors, trouble) // the same again would help nobody
+		if trouble = r.Errors; err != nil || out.Complete || stuck || try == maxPasses {
 			return out, err
 		}
 		select { // somebody writes there now, or a server had trouble with a window

@@ -19,6 +19,7 @@ type verdictDoc struct {
 	Exit        int               `json:"exit"`
 	Error       string            `json:"error,omitempty"`
 	Result      string            `json:"result,omitempty"`
+	Damaged     []damageDoc       `json:"damaged,omitempty"`
 	Time        string            `json:"time,omitempty"`
 	Source      *endDoc           `json:"source,omitempty"`
 	Target      *endDoc           `json:"target,omitempty"`

@@ -71,13 +71,25 @@ func (a *app) verify(ctx context.Context, find finder, how verifying) error {
 func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (verdictDoc, error) {
 	w := s.wire(m, mode{})
 	defer w.close()
+	damage, err := w.damaged(ctx)
+	if err != nil {
+		return verdictDoc{Mirror: m.Name}, err
+	}
+	for _, d := range damage {
+		if !s.flags.json {
+			fmt.Fprintf(s.out, "DAMAGED %s\n", clean(d.text))
+		}
+	}
 	p := s.progress(w)
 	v, err := w.Verify(ctx, how.full || s.adhoc && s.unproven(ctx, m))
 	p.end()
 	if err != nil {
-		return verdictDoc{Mirror: m.Name}, err
+		return verdictDoc{Mirror: m.Name, Damaged: damage}, err
 	}
 	word, code := v.Result()
+	if (code == exitOK || code == exitIncomplete) && len(damage) > 0 {
+		code = exitDifferent
+	}
 	if code == exitOK && how.strict {
 		if n := v.Rows[engine.RefusedRow].Samples + v.Rows[engine.Unwritable].Samples + v.Rows[engine.ExpiredRow].Samples; n > 0 {
 			code = exitDifferent
@@ -91,7 +103,9 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 		}
 	}
 	if s.flags.json {
-		return document(v, word, code, how.explain, extra), nil
+		d := document(v, word, code, how.explain, extra)
+		d.Damaged = damage
+		return d, nil
 	}
 	s.showVerdict(v, word, code, m)
 	if how.explain {
