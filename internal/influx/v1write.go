@@ -28,7 +28,7 @@ func (c *Client) refusedV1(err error) error {
 // learnUnsigned reports whether a refusal says that the server takes no unsigned integers: 1.x as shipped does not parse them. That is
 // remembered until the next whole probe, for asking with every value costs a request each.
 func (t *Target) learnUnsigned(line []byte, reason string) bool {
-	if _, old := t.database(); !old || !lineproto.Unsigned(line) || !strings.HasPrefix(reason, "unable to parse") {
+	if _, old := t.database(); !old || !lineproto.Unsigned(line) || reason != "unable to parse: invalid number" {
 		return false
 	}
 	t.mu.Lock()

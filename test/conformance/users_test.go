@@ -55,6 +55,9 @@ func testUsers(t *testing.T, kind servers.Kind) {
 				if (strings.HasPrefix(q, "SHOW S") && !strings.HasSuffix(q, "SERIES") || strings.HasPrefix(q, "SHOW DIAG")) && auth == admin {
 					continue // _internal is among them, and times
 				}
+				if auth == basic(s.User, "wrong") && q != "SHOW DATABASES" {
+					continue // it takes the server long to find out
+				}
 				for _, db := range []string{"mine", "theirs", "nosuch"} {
 					if kind == servers.V16 && strings.Contains(q, ";") {
 						continue // of several errors in an answer that is not chunked it keeps the last
