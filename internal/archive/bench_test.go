@@ -54,6 +54,24 @@ func BenchmarkWrite(b *testing.B) {
 	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
 }
 
+// BenchmarkProbe is what an idle Pass costs: 10 measurements over ten years.
+func BenchmarkProbe(b *testing.B) {
+	a := fresh(b, b.TempDir(), week)
+	defer a.Close()
+	for m := range 10 {
+		var samples []mirror.Sample
+		for w := range int64(520) {
+			samples = append(samples, integer(fmt.Sprint("m", m), w*int64(week), 1))
+		}
+		write(b, a, samples...)
+	}
+	for b.Loop() {
+		if _, err := a.Probe(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	const n = 1_000_000
 	a := fresh(b, b.TempDir(), week)

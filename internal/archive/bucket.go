@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +27,7 @@ type Options struct {
 type Bucket struct {
 	o     Options
 	fault func(op, name string) error // see disk
+	packs encoders
 
 	mu        sync.Mutex // guards what follows; never held over slow work
 	disk      *disk
@@ -75,13 +75,23 @@ func (b *Bucket) fail(kind mirror.Kind, op string, err error) error {
 	return &mirror.Error{Kind: kind, Side: b.o.Side, URL: b.URL(), Op: op, Err: err}
 }
 
-// disks fails with what the disk said: no room passes, anything else may.
+// disks fails with what the disk said. Behind a failed fsync nothing goes on.
 func (b *Bucket) disks(op string, err error) error {
-	switch s := (*syncError)(nil); {
-	case errors.As(err, &s):
+	if s := (*syncError)(nil); errors.As(err, &s) {
 		return b.kill(op, fmt.Errorf("%w: what was written may not have reached the disk; check the disk and start again", err))
+	}
+	return b.failed(op, err)
+}
+
+// failed classifies what a disk said: no room passes, and most other things may.
+func (b *Bucket) failed(op string, err error) error {
+	switch {
 	case full(err):
 		return b.fail(mirror.Busy, op, err)
+	case errors.Is(err, fs.ErrPermission):
+		return b.fail(mirror.Rights, op, err)
+	case errors.As(err, new(*lineError)):
+		return b.fail(mirror.Rejected, op, err)
 	}
 	return b.fail(mirror.Unreachable, op, err)
 }
@@ -133,7 +143,7 @@ func (b *Bucket) use() (*disk, error) {
 		return nil, b.fail(mirror.Missing, "open", errors.New("there is no such directory"))
 	}
 	if err != nil {
-		return nil, b.fail(mirror.Unreachable, "open", err)
+		return nil, b.failed("open", err)
 	}
 	if !info.IsDir() {
 		return nil, b.fail(mirror.Blocked, "open", errors.New("it is not a directory"))
@@ -147,12 +157,12 @@ func (b *Bucket) use() (*disk, error) {
 	}
 	root, err := os.OpenRoot(b.o.Dir)
 	if err != nil {
-		return nil, b.fail(mirror.Unreachable, "open", err)
+		return nil, b.failed("open", err)
 	}
 	if b.disk != nil {
 		b.disk.root.Close()
 	}
-	b.disk, b.info, b.top = &disk{root, b.fault}, info, nil
+	b.disk, b.info, b.top = &disk{root, b.o.Dir, b.fault}, info, nil
 	clear(b.manifests)
 	clear(b.seen)
 	b.entries = 0
@@ -171,7 +181,7 @@ func (b *Bucket) root() (*disk, *root, error) {
 		return nil, nil, b.absent(d)
 	}
 	if err != nil {
-		return nil, nil, b.fail(mirror.Unreachable, op, err)
+		return nil, nil, b.failed(op, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,7 +190,7 @@ func (b *Bucket) root() (*disk, *root, error) {
 	}
 	doc, err := d.read(rootName)
 	if err != nil {
-		return nil, nil, b.fail(mirror.Unreachable, op, err)
+		return nil, nil, b.failed(op, err)
 	}
 	top, err := decodeRoot(doc)
 	switch newer := newerError(0); {
@@ -303,7 +313,7 @@ func (b *Bucket) manifest(d *disk, measurement string) (*manifest, error) {
 		return nil, &manifestError{name, errors.New("it is missing")}
 	}
 	if err != nil {
-		return nil, b.fail(mirror.Unreachable, "read "+name, err)
+		return nil, b.failed("read "+name, err)
 	}
 	b.mu.Lock()
 	k := b.manifests[measurement]
@@ -316,12 +326,15 @@ func (b *Bucket) manifest(d *disk, measurement string) (*manifest, error) {
 		return nil, &manifestError{name, errors.New("it is missing")}
 	}
 	if err != nil {
-		return nil, b.fail(mirror.Unreachable, "read "+name, err)
+		return nil, b.failed("read "+name, err)
 	}
 	m, err := decodeManifest(doc, dirName(measurement))
 	newer := newerError(0)
 	if errors.As(err, &newer) {
 		return nil, b.fail(mirror.Blocked, "read "+name, err)
+	}
+	if err == nil && m.measurement != measurement {
+		err = fmt.Errorf("it belongs to measurement %q", m.measurement)
 	}
 	if err != nil {
 		return nil, &manifestError{name, err}
@@ -342,16 +355,6 @@ func (b *Bucket) learn(m *manifest, info fs.FileInfo) {
 		b.entries = len(m.files)
 	}
 	b.manifests[m.measurement] = known{m, info}
-}
-
-// listed returns the names of all measurements, sorted.
-func (r *root) listed() []string {
-	out := make([]string, len(r.Measurements))
-	for i, m := range r.Measurements {
-		out[i] = string(m)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // Probe says what the archive is. The number of each shard group changes when any of its files does, by whatever hand.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -250,15 +251,23 @@ func TestWriter(t *testing.T) {
 
 // TestLarge writes more than is held in memory, more than a file holds, and over both again.
 func TestLarge(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes two million samples")
-	}
-	t.Parallel()
 	ctx := context.Background()
 	dir := t.TempDir()
 	b := fresh(t, dir, week)
 	defer b.Close()
-	const n = 1_200_000
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	calls, most := 0, uint64(0)
+	b.disk.fault = func(op, _ string) error {
+		if calls++; op == "write" && calls%500 == 0 {
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			most = max(most, now.HeapAlloc)
+		}
+		return nil
+	}
+	const n = 1_100_000
 	var from int64 = 1_700_000_000e9
 	put := func(value float64, every int) mirror.Fingerprint {
 		w, err := b.Open(ctx, benchChunk)
@@ -312,6 +321,11 @@ func TestLarge(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "tmp", "*")); len(left) > 0 {
 		t.Error(left)
+	}
+	if grown := int64(most) - int64(before.HeapAlloc); most == 0 || grown > 64<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	} else {
+		t.Logf("the heap grew by %d MiB", grown>>20)
 	}
 }
 

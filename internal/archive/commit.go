@@ -46,7 +46,7 @@ func (w *Writer) commit() error {
 	if d != w.d {
 		return b.fail(mirror.Unknown, w.op(), errors.New("the directory was closed meanwhile"))
 	}
-	if _, listed := slices.BinarySearch(top.listed(), w.chunk.Measurement); !listed {
+	if !top.lists(w.chunk.Measurement) {
 		if err := b.enlist(d, w.chunk.Measurement); err != nil {
 			return b.disks(w.op(), err)
 		}
@@ -208,7 +208,7 @@ func (c *change) add(m *mergeCursor) error {
 	}
 	if c.cur == nil {
 		var err error
-		if c.cur, err = newPacker(c.w.d, c.w.b.spill("file"), zstd.SpeedDefault); err != nil {
+		if c.cur, err = newPacker(c.w.d, &c.w.b.packs, c.w.b.spill("file"), zstd.SpeedDefault); err != nil {
 			return err
 		}
 	}

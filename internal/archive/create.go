@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // archive holds what it has for ever.
 func (b *Bucket) CreateBucket(ctx context.Context, _, shardGroup time.Duration) error {
 	const op = "create"
-	if err := os.MkdirAll(b.o.Dir, 0o755); err != nil {
+	if err := makeDir(b.o.Dir); err != nil {
 		return b.disks(op, err)
 	}
 	b.opening.Lock()
@@ -42,6 +43,32 @@ func (b *Bucket) CreateBucket(ctx context.Context, _, shardGroup time.Duration) 
 		return b.disks(op, err)
 	}
 	return ctx.Err()
+}
+
+// makeDir makes a directory with its parents, durably.
+func makeDir(dir string) error {
+	switch _, err := os.Stat(dir); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return &syncError{err}
+	}
+	return nil
 }
 
 // create writes the root document last: until it is there, the directory is an empty one.
@@ -105,7 +132,7 @@ func (b *Bucket) enlist(d *disk, names ...string) error {
 	next := *top
 	next.Measurements = slices.Clone(top.Measurements)
 	for _, name := range names {
-		if slices.Contains(next.Measurements, text(name)) {
+		if top.lists(name) {
 			continue
 		}
 		next.Measurements = append(next.Measurements, text(name))

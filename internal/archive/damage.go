@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"influxmirror/internal/mirror"
 )
@@ -36,7 +38,7 @@ type sight struct {
 const maxSeen = 300_000
 
 func sightOf(d *disk, name string) (sight, error) {
-	info, err := d.lstat(name)
+	info, err := os.Lstat(filepath.Join(d.dir, name)) // one call; os.Root makes one for each directory
 	if errors.Is(err, fs.ErrNotExist) {
 		return sight{size: -1}, nil
 	}
@@ -90,7 +92,7 @@ func (b *Bucket) look(d *disk, dir string, f *file) (bad string, err error) {
 	name := inData(dir, f.name())
 	now, err := sightOf(d, name)
 	if err != nil {
-		return "", b.fail(mirror.Unreachable, "look at "+name, err)
+		return "", b.failed("look at "+name, err)
 	}
 	b.mu.Lock()
 	was, known := b.seen[name]
@@ -107,7 +109,7 @@ func (b *Bucket) look(d *disk, dir string, f *file) (bad string, err error) {
 		if err == nil {
 			h.Close()
 		} else if !isDamage(err) {
-			return "", b.fail(mirror.Unreachable, "read "+name, err)
+			return "", b.failed("read "+name, err)
 		} else {
 			now.bad = err.Error()
 		}
@@ -133,7 +135,7 @@ func (b *Bucket) Check(ctx context.Context) ([]Damage, error) {
 		return nil, err
 	}
 	var out []Damage
-	for _, name := range top.listed() {
+	for _, name := range top.names {
 		var done int64 = mirror.MinTime // everything before was checked
 		for {
 			m, err := b.manifest(d, name)
@@ -171,7 +173,7 @@ func (b *Bucket) checkFiles(ctx context.Context, d *disk, m *manifest, from int6
 		if err == nil {
 			h.Close()
 		} else if !isDamage(err) {
-			return out, f.First, b.fail(mirror.Unreachable, "check "+inData(m.dir, f.name()), err)
+			return out, f.First, b.failed("check "+inData(m.dir, f.name()), err)
 		} else if b.replaced(d, m) {
 			return out, f.First, nil
 		} else {

@@ -13,6 +13,7 @@ import (
 // disk is the directory of an archive. Paths are relative to it; none leads out of it, not through symbolic links either.
 type disk struct {
 	root *os.Root
+	dir  string // the same, for what only looks
 	// fault is asked before each step that changes the disk, by the tests of what happens when it fails. nil: nothing does.
 	fault func(op, name string) error
 }

@@ -16,8 +16,8 @@ import (
 const (
 	// batchSize is how much line protocol is handed on and read at a time, in bytes.
 	batchSize = 256 << 10
-	// maxLine is the longest line a file can hold: what readers have to keep in memory.
-	maxLine = 64 << 20
+	// maxLine is the longest line a file holds, in bytes: what readers have to keep in memory.
+	maxLine = 32 << 20
 )
 
 // cursor is a stream of lines. The line lasts until the next call of next.
@@ -57,7 +57,7 @@ func (l *lineReader) next() (bool, error) {
 		switch have := l.end - l.at; {
 		case l.eof && have == 0:
 			return false, nil
-		case l.eof, have >= maxLine:
+		case l.eof, have > maxLine:
 			return false, errNoLine
 		case l.at > 0:
 			copy(l.buf, l.buf[l.at:l.end])

@@ -19,7 +19,7 @@ func (b *Bucket) counters(ctx context.Context, d *disk, top *root) (map[string]u
 	grid := mirror.NewGrid(top.ShardGroup)
 	out := map[string]uint64{}
 	var buf []byte
-	for _, name := range top.listed() {
+	for _, name := range top.names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -36,7 +36,7 @@ func (b *Bucket) counters(ctx context.Context, d *disk, top *root) (map[string]u
 			path := inData(m.dir, f.name())
 			s, err := sightOf(d, path)
 			if err != nil {
-				return nil, b.fail(mirror.Unreachable, "look at "+path, err)
+				return nil, b.failed("look at "+path, err)
 			}
 			buf = append(append(buf[:0], path...), f.SHA256[:]...)
 			buf = binary.BigEndian.AppendUint64(buf, uint64(s.size))
@@ -86,7 +86,7 @@ func (b *Bucket) TagKeys(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	out := map[string]bool{}
-	for _, name := range top.listed() {
+	for _, name := range top.names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

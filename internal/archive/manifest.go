@@ -61,7 +61,13 @@ type root struct {
 	ShardGroup int64  `json:"shard_group_ns"`
 	Created    string `json:"created"`
 	// Measurements are those that must have a directory, so that a lost one is missed.
-	Measurements []text `json:"measurements"`
+	Measurements []text   `json:"measurements"`
+	names        []string // the same, sorted
+}
+
+func (r *root) lists(measurement string) bool {
+	_, ok := slices.BinarySearch(r.names, measurement)
+	return ok
 }
 
 func (r *root) encode() ([]byte, error) {
@@ -92,6 +98,10 @@ func decodeRoot(doc []byte) (*root, error) {
 	case r.Version != layoutVersion || err != nil || len(id) != 16 || r.ShardGroup <= 0:
 		return nil, errors.New("it says what cannot be")
 	}
+	for _, m := range r.Measurements {
+		r.names = append(r.names, string(m))
+	}
+	slices.Sort(r.names)
 	return &r, nil
 }
 

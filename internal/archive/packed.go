@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/klauspost/compress/zstd"
@@ -23,19 +24,37 @@ const windowSize = 1 << 20
 type packer struct {
 	o    *out
 	z    *zstd.Encoder
+	from *sync.Pool // that z goes back to
 	sum  hash.Hash
 	buf  []byte
 	file file
 }
 
-func newPacker(d *disk, name string, level zstd.EncoderLevel) (*packer, error) {
+// encoders are those of one Bucket that nobody uses now: their tables are large beside the files of the tail.
+type encoders struct{ free [2]sync.Pool }
+
+func (e *encoders) get(level zstd.EncoderLevel, w io.Writer) (*zstd.Encoder, error) {
+	if z, ok := e.pool(level).Get().(*zstd.Encoder); ok {
+		z.Reset(w)
+		return z, nil
+	}
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windowSize), zstd.WithLowerEncoderMem(true))
+}
+
+func (e *encoders) pool(level zstd.EncoderLevel) *sync.Pool {
+	if level == zstd.SpeedFastest {
+		return &e.free[0]
+	}
+	return &e.free[1]
+}
+
+func newPacker(d *disk, e *encoders, name string, level zstd.EncoderLevel) (*packer, error) {
 	o, err := d.create(name)
 	if err != nil {
 		return nil, err
 	}
-	p := &packer{o: o, sum: sha256.New()}
-	p.z, err = zstd.NewWriter(p, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windowSize), zstd.WithLowerEncoderMem(true))
-	if err != nil {
+	p := &packer{o: o, sum: sha256.New(), from: e.pool(level)}
+	if p.z, err = e.get(level, p); err != nil {
 		o.drop()
 		return nil, err
 	}
@@ -50,8 +69,18 @@ func (p *packer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// lineError: a point grew beyond what readers can be asked to hold in memory.
+type lineError struct{ size int }
+
+func (e *lineError) Error() string {
+	return fmt.Sprintf("one point of %d bytes; a line of an archive holds %d", e.size, maxLine)
+}
+
 // add takes a line; its Samples are counted by the caller.
 func (p *packer) add(l *lineproto.Parts) error {
+	if len(l.Line) > maxLine {
+		return &lineError{len(l.Line)}
+	}
 	if p.file.Lines == 0 {
 		p.file.First = l.Time
 	}
@@ -77,6 +106,7 @@ func (p *packer) finish(durable bool) error {
 	if closed := p.z.Close(); err == nil {
 		err = closed
 	}
+	p.from.Put(p.z)
 	if err != nil {
 		p.o.drop()
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -186,7 +185,7 @@ func (b *Bucket) find(measurement, op string) (*disk, *manifest, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, listed := slices.BinarySearch(top.listed(), measurement); !listed {
+	if !top.lists(measurement) {
 		return d, nil, nil
 	}
 	m, err := b.manifest(d, measurement)

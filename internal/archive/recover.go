@@ -32,7 +32,7 @@ func (b *Bucket) recover(ctx context.Context, d *disk) error {
 		return err
 	}
 	dirs := map[string]string{} // → measurement, of those that are listed
-	for _, name := range top.listed() {
+	for _, name := range top.names {
 		dirs[dirName(name)] = name
 	}
 	list, err := d.list(dataName)
@@ -87,7 +87,7 @@ func (b *Bucket) mend(ctx context.Context, d *disk, dir, measurement string) (*m
 			}
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, b.fail(mirror.Unreachable, op, err)
+		return nil, b.failed(op, err)
 	}
 	if m == nil {
 		if len(live) == 0 && measurement == "" {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -27,8 +26,12 @@ func (b *Bucket) Survey(ctx context.Context, req mirror.SurveyRequest, fn func(m
 	if req.Width <= 0 {
 		return b.fail(mirror.Rejected, "survey", fmt.Errorf("steps of %d ns", req.Width))
 	}
-	for _, name := range top.listed() {
-		if len(req.Measurements) > 0 && !slices.Contains(req.Measurements, name) {
+	wanted := map[string]bool{}
+	for _, name := range req.Measurements {
+		wanted[name] = true
+	}
+	for _, name := range top.names {
+		if len(wanted) > 0 && !wanted[name] {
 			continue
 		}
 		s := &surveying{b: b, ctx: ctx, req: req, name: name, fn: fn, from: req.Window.Start, op: "survey " + strconv.Quote(name)}
@@ -172,7 +175,7 @@ func (s *surveying) steps(d *disk, m *manifest, f *file, w mirror.Window, bad st
 			return list, nil
 		}
 		if !isDamage(err) {
-			return nil, s.b.fail(mirror.Unreachable, s.op, err)
+			return nil, s.b.failed(s.op, err)
 		}
 		s.b.note(d, m.dir, f, err)
 		if s.b.o.Side == mirror.TargetSide {

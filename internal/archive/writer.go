@@ -80,7 +80,7 @@ func (w *Writer) write(lines []byte) error {
 			return w.b.fail(mirror.Rejected, w.op(), fmt.Errorf("not a canonical line: %q", lines[:min(len(lines), 300)]))
 		}
 		lines = rest
-		if !w.chunk.Window.Contains(p.Time) || len(p.Line) > maxLine/2 {
+		if !w.chunk.Window.Contains(p.Time) || len(p.Line) > maxLine {
 			return w.b.fail(mirror.Rejected, w.op(), fmt.Errorf("a line outside the window or too long: %q", p.Line[:min(len(p.Line), 300)]))
 		}
 		var fp mirror.Fingerprint
@@ -146,7 +146,7 @@ func (w *Writer) store(from ...cursor) (name string, err error) {
 	m := &mergeCursor{from: from, hasher: w.hasher}
 	defer m.close()
 	name = w.b.spill("run")
-	p, err := newPacker(w.d, name, zstd.SpeedFastest)
+	p, err := newPacker(w.d, &w.b.packs, name, zstd.SpeedFastest)
 	if err != nil {
 		return "", err
 	}
