@@ -111,8 +111,8 @@ func serverName(product, version string) string {
 func clockWords(offset time.Duration) string {
 	const nobody = "this machine's clock decides nothing; status shows lags by it"
 	switch {
-	case offset.Abs() <= time.Second:
-		return "within 1 s of this machine's"
+	case offset.Abs() <= 3*time.Second/2:
+		return "within 2 s of this machine's"
 	case offset < 0:
 		return fmt.Sprintf("%s behind this machine's (%s)", span(-offset), nobody)
 	}

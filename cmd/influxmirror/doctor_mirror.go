@@ -368,7 +368,7 @@ func (x *pair) clocks() {
 		x.warn("clocks", fmt.Sprintf("%s apart, %s is ahead: what is settled, and what retention drops, goes by the servers' clocks", span(skew), ahead.end.Name), "on the machine whose clock is wrong: timedatectl set-ntp true")
 		return
 	}
-	x.ok("clocks", "source and target agree to %s", span((a.offset-b.offset).Abs()+time.Second))
+	x.ok("clocks", "source and target agree to %s", span(max(2*time.Second, (a.offset-b.offset).Abs()+time.Second)))
 }
 
 // logBucket looks at where the log of this mirror goes. Mirroring never waits for it, so nothing there is a failure.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -73,6 +76,47 @@ func TestDoctorWritesNothing(t *testing.T) {
 	}
 }
 
+// A server behind TLS, and two clocks that are apart.
+func TestDoctorTLS(t *testing.T) {
+	dir := t.TempDir()
+	var all [2]*influxtest.Server
+	for i := range all {
+		apart := time.Duration(i) * 605 * time.Second
+		all[i] = influxtest.NewServer(influxtest.Options{Now: func() time.Time { return time.Now().Add(apart) }})
+		defer all[i].Close()
+		all[i].CreateBucket("lab", 0, 7*24*time.Hour)
+	}
+	front := httptest.NewTLSServer(all[0].Handler())
+	defer front.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	config := fmt.Sprintf("endpoints:\n  a: {url: %q, org: lab, token: token, ca_file: ca.pem}\n  b: {url: %q, org: lab, token: token}\nmirrors:\n"+
+		"  - {name: lab, from: a:lab, to: b:lab}\nstate_dir: state\n", front.URL, all[1].URL)
+	for name, text := range map[string]string{"ca.pem": string(ca), "influxmirror.yaml": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, errs bytes.Buffer
+	a := newApp(strings.NewReader(""), &out, &errs, func(string) (string, bool) { return "", false })
+	if code := a.execute(t.Context(), []string{"doctor", "--config", filepath.Join(dir, "influxmirror.yaml")}); code != 0 {
+		t.Fatalf("exit %d\n%s%s", code, &out, &errs)
+	}
+	for _, want := range []string{
+		"  ok    encryption    TLS 1.3, certificate of example.com", ", issued by O=Acme Co, valid to 2084-",
+		"  ok    clock         10 min ahead of this machine's (this machine's clock decides nothing; status shows lags by it)\n",
+		"  warn  clocks        10 min apart, b is ahead: ", "        → on the machine whose clock is wrong: timedatectl set-ntp true\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	soon := &contact{chapter: &chapter{}}
+	soon.certificate("x", &x509.Certificate{NotAfter: time.Now().Add(20 * 24 * time.Hour)})
+	if f := soon.chapter.findings[0]; f.State != worrying || !strings.HasPrefix(f.Next[0], "renew the certificate before ") {
+		t.Error(f)
+	}
+}
+
 func TestPrivate(t *testing.T) {
 	for _, c := range []struct {
 		url      string
@@ -101,7 +145,7 @@ func TestDoctorWords(t *testing.T) {
 		{bytesOf(999_500), "1.0 MB"}, {bytesOf(27_000_000), "27 MB"}, {bytesOf(1 << 62), "4611686 TB"},
 		{mirrorName("AC 1/temp"), "AC_1_temp"}, {mirrorName("_x"), "x"}, {mirrorName("…"), "mirror"}, {mirrorName(strings.Repeat("a", 70)), strings.Repeat("a", 64)},
 		{brief(120 * time.Microsecond), "0.1 ms"}, {brief(38 * time.Millisecond), "38 ms"}, {brief(1234 * time.Millisecond), "1.2 s"},
-		{clockWords(-time.Second), "within 1 s of this machine's"}, {clockWords(-time.Minute), "1 min behind this machine's (this machine's clock decides nothing; status shows lags by it)"},
+		{clockWords(-time.Second), "within 2 s of this machine's"}, {clockWords(-time.Minute), "1 min behind this machine's (this machine's clock decides nothing; status shows lags by it)"},
 		{clockWords(2 * time.Second), "2 s ahead of this machine's (this machine's clock decides nothing; status shows lags by it)"},
 	} {
 		if c.got != c.want {

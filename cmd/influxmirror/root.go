@@ -132,7 +132,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say only what needs attention")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "`format` of log lines: text, json, or auto (coloured on a terminal)")
 	f.StringVar(&a.flags.stateDir, "state-dir", "", "where proofs are kept; replaces state_dir of the config")
-	root.AddCommand(a.runCommand(), a.syncCommand(), a.planCommand(), a.verifyCommand(), a.acceptCommand(), a.recoverCommand(), a.statusCommand(), a.doctorCommand(), a.checkCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.syncCommand(), a.planCommand(), a.verifyCommand(), a.acceptCommand(), a.recoverCommand(), a.statusCommand(), a.doctorCommand(), a.checkCommand(), a.initCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"same":     same,
 			"wrote":    wrote,
 			"restrict": restrict,
+			"mode":     hasMode,
 			"expand":   expand,
 			"stopped":  stopped,
 			"until":    until,
@@ -175,6 +176,15 @@ func restrict(ts *testscript.TestScript, _ bool, args []string) {
 	mode, err := strconv.ParseUint(args[1], 8, 32)
 	ts.Check(err)
 	ts.Check(os.Chmod(ts.MkAbs(args[0]), os.FileMode(mode)))
+}
+
+// mode FILE MODE checks a file's mode.
+func hasMode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
 }
 
 // expand FILE… replaces $VARIABLES in files and makes them private.

@@ -21,7 +21,7 @@ type Contact struct {
 	RoundTrip time.Duration        // median of three pings on an open connection
 	Product   string               // as in a Probe
 	Version   string
-	Offset    time.Duration // the server's clock less this machine's, to about a second
+	Offset    time.Duration // the server's clock less this machine's, give or take half a second; 0 where the server does not tell
 }
 
 // pings is how many round trips Contact takes the median of.
@@ -42,16 +42,22 @@ func (c *Client) Contact(ctx context.Context) (Contact, error) {
 	if out.Product, out.Version = p.Product, p.Version; err != nil {
 		return out, err
 	}
-	var took []time.Duration
+	type ping struct{ took, offset time.Duration }
+	var all []ping
 	for range pings {
 		start := time.Now()
 		if err := c.ping(ctx, &p); err != nil {
 			return out, err
 		}
-		took = append(took, time.Since(start))
+		took := time.Since(start)
+		// A Date is cut to the second, and was written about half way.
+		all = append(all, ping{took, time.Unix(0, p.Date).Add(time.Second / 2).Sub(start.Add(took / 2))})
 	}
-	slices.Sort(took)
-	out.RoundTrip, out.Offset = took[pings/2], p.Offset
+	slices.SortFunc(all, func(a, b ping) int { return int(a.took - b.took) })
+	out.RoundTrip, out.Offset = all[pings/2].took, all[0].offset
+	if p.Date == 0 {
+		out.Offset = 0
+	}
 	return out, nil
 }
 
