@@ -19,6 +19,9 @@ import (
 // archive holds what it has for ever.
 func (b *Bucket) CreateBucket(ctx context.Context, _, shardGroup time.Duration) error {
 	const op = "create"
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := makeDir(b.o.Dir); err != nil {
 		return b.disks(op, err)
 	}
@@ -42,7 +45,7 @@ func (b *Bucket) CreateBucket(ctx context.Context, _, shardGroup time.Duration) 
 		b.release()
 		return b.disks(op, err)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // makeDir makes a directory with its parents, durably.

@@ -102,8 +102,9 @@ func (b *Bucket) mend(ctx context.Context, d *disk, dir, measurement string) (*m
 		delete(live, name)
 	}
 	for name := range live {
-		// While a file is missing, what is too many may be what is left of it.
-		if name = inData(dir, name); missing {
+		// While a file is missing, what is too many may be what is left of it; and what we did not name is not ours to remove.
+		_, ours := generationOf(name)
+		if name = inData(dir, name); missing || !ours {
 			err = d.aside(name)
 		} else {
 			err = d.remove(name)
