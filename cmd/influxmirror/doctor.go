@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,7 @@ type chapter struct {
 }
 
 func (c *chapter) add(state health, exit int, check, found string, next []string) {
+	next = slices.DeleteFunc(next, func(n string) bool { return n == "" })
 	c.findings = append(c.findings, finding{c.endpoint, c.mirror, check, state, found, next, exit})
 }
 
@@ -271,11 +273,11 @@ func (d *doctor) report() error {
 	paint := d.painter()
 	var b strings.Builder
 	for _, c := range d.groups {
-		fmt.Fprintf(&b, "%s\n", c.title)
+		fmt.Fprintf(&b, "%s\n", clean(c.title))
 		for _, f := range c.findings {
-			fmt.Fprintf(&b, "  %s  %-12s  %s\n", paint(f.State), f.Check, f.Found)
+			fmt.Fprintf(&b, "  %s  %-12s  %s\n", paint(f.State), f.Check, clean(f.Found))
 			for _, n := range f.Next {
-				fmt.Fprintf(&b, "        → %s\n", n)
+				fmt.Fprintf(&b, "        → %s\n", clean(n))
 			}
 		}
 	}

@@ -97,10 +97,12 @@ func (a *app) compose(ctx context.Context, f *initFlags, d *draft) error {
 	var missing []string
 	for _, e := range []*initEnd{&f.source, &f.target} {
 		side := string(e.side)
-		for _, kind := range []string{"TOKEN", "PASSWORD"} {
-			if v, _ := a.env("INFLUXMIRROR_" + strings.ToUpper(side) + "_" + kind); v != "" && e.tokenFile == "" && e.passwordFile == "" {
-				e.typed = config.NewSecret(strings.TrimSpace(v))
-			}
+		kind := "TOKEN"
+		if e.username != "" {
+			kind = "PASSWORD"
+		}
+		if v, _ := a.env("INFLUXMIRROR_" + strings.ToUpper(side) + "_" + kind); v != "" && e.tokenFile == "" && e.passwordFile == "" {
+			e.typed = config.NewSecret(strings.TrimRight(v, "\r\n"))
 		}
 		if e.url == "" && e.profile == "" && e.directory == "" {
 			if !isTerminal(a.in) {
@@ -154,7 +156,7 @@ func (a *app) visit(ctx context.Context, in *bufio.Reader, e *initEnd, f *initFl
 	}
 	var names []string
 	for _, b := range listed {
-		if !strings.HasPrefix(b.Name, "_") {
+		if !slices.Contains([]string{"_monitoring", "_tasks"}, b.Name) {
 			names = append(names, b.Name)
 		}
 	}
@@ -182,6 +184,9 @@ func (e *initEnd) resolve(env func(string) (string, bool)) (*config.Endpoint, er
 		c.Token = e.typed
 	} else {
 		c.Password = e.typed
+	}
+	if e.profile == "" && !strings.HasPrefix(e.url, "http://") && !strings.HasPrefix(e.url, "https://") {
+		return nil, errors.New("an address begins with http:// or https://, such as http://10.8.0.2:8086")
 	}
 	if e.profile != "" {
 		address, c = "profile:"+e.profile+":-", config.Credentials{}

@@ -41,7 +41,7 @@ func (a *app) secret(what string) (config.Secret, error) {
 	if err != nil {
 		return config.Secret{}, withCode(exitError, fmt.Errorf("read the %s: %w", what, err))
 	}
-	return config.NewSecret(strings.TrimSpace(string(text))), nil
+	return config.NewSecret(strings.TrimRight(string(text), "\r\n")), nil
 }
 
 // interview asks for everything about one end.
