@@ -64,6 +64,9 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	if !okSource && m.seenKnown && m.seen.Source.Known() {
 		s.sums = true // restarted: what was written meanwhile was not counted
 	}
+	if !m.seenKnown && len(m.sums) > 0 && !m.Recover {
+		s.sums = true // proven, and nobody remembers what the counters were then
+	}
 	age := now - m.seen.Whole
 	switch blind := m.seenKnown && !(e.src.Counters.Known() && e.dst.Counters.Known()); {
 	case insist || !m.seenKnown || m.seen.Whole == 0 || m.seen.Digest != m.digest() || age > wholeEvery || age < 0:
