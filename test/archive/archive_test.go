@@ -281,8 +281,8 @@ func TestDamage(t *testing.T) {
 		"manifest": func(t *testing.T, files []string) { os.Remove(filepath.Join(filepath.Dir(files[0]), "manifest.json")) },
 		"all":      func(t *testing.T, files []string) { os.RemoveAll(filepath.Dir(files[0])) },
 	} {
-		for _, checked := range []bool{true, false} {
-			t.Run(fmt.Sprint(name, " checked ", checked), func(t *testing.T) {
+		for _, how := range []string{"found by a check", "found by verify", "found by verify in another process"} {
+			t.Run(name+" "+how, func(t *testing.T) {
 				t.Parallel()
 				s := newScene(t, week)
 				s.write(300)
@@ -296,12 +296,22 @@ func TestDamage(t *testing.T) {
 				}
 				harm(t, files)
 				p = s.in(state)
-				if checked {
+				switch how {
+				case "found by a check":
 					if damage, err := p.archive.Check(context.Background()); err != nil || len(damage) != 1 && name != "all" {
 						t.Fatal(damage, err)
 					}
-				} else if name != "manifest" {
+				case "found by verify":
 					p.verdict("NOT IDENTICAL")
+				default: // as the program does it: a check, and then what is counted is compared with the Proofs
+					if damage, err := p.archive.Check(context.Background()); err != nil || len(damage) == 0 {
+						t.Fatal(damage, err)
+					}
+					if _, err := p.Verify(context.Background(), false); err != nil {
+						t.Fatal(err)
+					}
+					p.close()
+					p = s.in(state)
 				}
 				p.settled(3)
 				p.verdict("IDENTICAL")
