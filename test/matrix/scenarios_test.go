@@ -2,8 +2,10 @@ package matrix
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,9 +178,7 @@ func liveWrites(t *testing.T, from, to kind) {
 	if sent < 20 {
 		t.Errorf("void: %d live points", sent)
 	}
-	if from.dir {
-		c.reopen() // a sample that comes into the directory later than its minute was copied from there is copied when the minute closes, or by the next process
-	}
+	c.reopen() // a sample that came later than others of the open minute were copied is copied when the minute closes, or by the next process
 	c.settle()
 	c.check()
 }
@@ -188,7 +188,11 @@ func futurePoints(t *testing.T, from, to kind) {
 	c := newCell(t, from, to, sides{})
 	c.begin()
 	for i, at := range []int64{c.now + 20*second, c.now + dataset.Hour, c.now + dataset.Day, c.now + 40*dataset.Week, c.now + 30*52*dataset.Week, oracle.AxisStop - 1, oracle.AxisStop, oracle.AxisStart, oracle.AxisStart + 1, -1, 0} {
-		c.origin.load(t, []string{dataset.Point("future", nil, append(c.fields(), "n", strconv.Itoa(i)+"i"), at)})
+		types := c.types()
+		if i < 2 {
+			types = "fibs" // until the next Cell begins nothing is proven, and a refusal not remembered
+		}
+		c.origin.load(t, []string{dataset.Point("future", nil, append(c.fieldsOf(types), "n", strconv.Itoa(i)+"i"), at)})
 	}
 	c.settle()
 	for i := range 5 { // the present goes on
@@ -198,6 +202,8 @@ func futurePoints(t *testing.T, from, to kind) {
 	c.settle()
 	c.check()
 }
+
+var bareBackslash = regexp.MustCompile(`\\[,= "\\]`)
 
 // Names that have to be escaped somewhere, as measurement, tag and field, and fields and tags of one name.
 func oddNames(t *testing.T, from, to kind) {
@@ -210,7 +216,8 @@ func oddNames(t *testing.T, from, to kind) {
 		for range 1 + c.rnd.IntN(6) {
 			b = append(b, odd[c.rnd.IntN(len(odd))])
 		}
-		if name := string(b); name[0] != '#' && name[len(name)-1] != '\\' && !slices.Contains(names, name) {
+		// No line can carry a backslash before what is escaped with one, nor at the end; a # begins a comment.
+		if name := string(b); name[0] != '#' && !strings.ContainsAny(name[len(name)-1:], `\`) && !bareBackslash.MatchString(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

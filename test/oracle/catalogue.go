@@ -47,9 +47,10 @@ func clip(at time.Time) int64 {
 }
 
 func groups2(s *servers.Server, bucket string) (out []Span, err error) {
-	// A server that is busy making buckets may break off this answer, a copy of its whole store.
+	// The server breaks off this answer, a copy of its whole store, when it comes to a bucket that is just being made.
 	a, err := s.Do("GET", "/api/v2/backup/metadata", "")
-	for try := 0; try < 3 && errors.Is(err, io.ErrUnexpectedEOF); try++ {
+	for try := 1; try <= 10 && errors.Is(err, io.ErrUnexpectedEOF); try++ {
+		<-time.After(time.Duration(try) * 50 * time.Millisecond)
 		a, err = s.Do("GET", "/api/v2/backup/metadata", "")
 	}
 	if err != nil {

@@ -23,12 +23,19 @@ type Torture struct {
 	now    int64
 	mixed  int64 // a week whose groups were cut by Day, and by seven days afterwards
 	shifty int64 // the first of five weeks in which a field changes its type
+	few    int   // by how much there is less of what is only many
 }
 
 // NewTorture sets the scene around the present.
 func NewTorture() Torture {
 	now := time.Now().UnixNano()
-	return Torture{now: now, mixed: Monday(now) - 30*Week, shifty: Monday(now) - 20*Week}
+	return Torture{now: now, mixed: Monday(now) - 30*Week, shifty: Monday(now) - 20*Week, few: 1}
+}
+
+// Light returns the same with a tenth of what is there only to be many.
+func (w Torture) Light() Torture {
+	w.few = 10
+	return w
 }
 
 // ByDay is what is written while the bucket cuts groups by day: one field, another type each day. seedsOnly leaves one point a Day,
@@ -70,7 +77,7 @@ func (w Torture) Points() (points []string) {
 	add("clash", []string{"x", "t"}, []string{"x", "4"}, base)
 	add("clash", nil, []string{"x", "5", "x_1", "6i"}, base)
 	// Sparse and wide rows.
-	for i := range 1500 {
+	for i := range 1500 / w.few {
 		f := []string{}
 		for k := range 1 + i%3 {
 			f = append(f, fmt.Sprintf("f%02d", (i*7+k*13)%40), strconv.Itoa(i)+"i")
@@ -85,15 +92,15 @@ func (w Torture) Points() (points []string) {
 		add("wide", []string{"row", strconv.Itoa(i % 2)}, f, base+int64(i)*Hour)
 	}
 	// Many series, many measurements, many points at one instant.
-	for i := range 20_000 {
+	for i := range 20_000 / w.few {
 		add("series", []string{"id", strconv.Itoa(i), "room", strconv.Itoa(i % 40)}, []string{"v", strconv.Itoa(i) + "i"}, base+int64(i%1000)*Minute)
 	}
-	for i := range 300 {
+	for i := range 300 / w.few {
 		for k := range 4 {
 			add(fmt.Sprintf("measurement %03d", i), []string{"k", strconv.Itoa(k)}, []string{"v", fmt.Sprintf("%d.25", i)}, base+int64(k)*2*Day+int64(i))
 		}
 	}
-	for i := range 3000 {
+	for i := range 3000 / w.few {
 		add("instant", []string{"i", strconv.Itoa(i)}, []string{"v", strconv.Itoa(i) + "i", "w", "0.5"}, base+12*Hour)
 	}
 	// The ends of the axis and what lies near them; around 1970.
@@ -117,7 +124,7 @@ func (w Torture) Points() (points []string) {
 	for i, ahead := range []int64{20 * int64(time.Second), Hour, Day, 40 * Week, 30 * 52 * Week} {
 		add("future", nil, []string{"v", strconv.Itoa(i) + "i"}, w.now+ahead)
 	}
-	if len(points) < 20_000 || len(points) > 100_000 {
+	if n := len(points) * w.few; n < 20_000 || n > 100_000 {
 		panic("the data set changed its size")
 	}
 	return points
