@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,9 +21,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"influxmirror/influxtest"
 	"influxmirror/internal/mirror"
@@ -295,6 +299,7 @@ func TestPlainAndTLS(t *testing.T) {
 					if err != nil {
 						return
 					}
+					_, _ = http.ReadRequest(bufio.NewReader(conn))
 					_, _ = io.WriteString(conn, c.answer)
 					conn.Close()
 				}
@@ -469,4 +474,44 @@ func TestFarAway(t *testing.T) {
 	if near.route.near.Load() == 0 {
 		t.Error("no ping was measured")
 	}
+}
+
+// TestFailedHandshakesLeaveNothing: a server that is never trusted, tried again and again, costs neither goroutines nor connections.
+func TestFailedHandshakesLeaveNothing(t *testing.T) {
+	lab := newAuthority(t, "lab CA")
+	s := newTerminator(t, &tls.Config{Certificates: []tls.Certificate{lab.issue("station.lab", nil)}}, "")
+	before := goleak.IgnoreCurrent()
+	o := s.options()
+	var open atomic.Int64
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &closing{Conn: conn, open: &open}, nil
+	}
+	end := New(o)
+	for range 200 {
+		if err := look(end); mirror.KindOf(err) != mirror.Blocked {
+			t.Fatal(err)
+		}
+	}
+	end.Close()
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d connections are left open", n)
+	}
+	goleak.VerifyNone(t, before)
+}
+
+// closing counts connections that are open.
+type closing struct {
+	net.Conn
+	once sync.Once
+	open *atomic.Int64
+}
+
+func (c *closing) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
