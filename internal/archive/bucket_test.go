@@ -329,6 +329,37 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+// TestLastOfManyRuns: what waits sorted in tmp is merged in the order it came, behind what was there.
+func TestLastOfManyRuns(t *testing.T) {
+	dir := t.TempDir()
+	b := fresh(t, dir, week)
+	defer b.Close()
+	write(t, b, integer("m", 5, -1))
+	w, err := b.Open(context.Background(), mirror.Chunk{Measurement: "m", Window: mirror.Axis, Width: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pad := strings.Repeat("long ", pileSize/5+1) // one round, one run
+	const rounds = maxRuns + 2
+	for i := range rounds {
+		if err := w.Write(fmt.Appendf(nil, "m v=%di 5\nm,pad=%d text=%q 6\n", i, i, pad)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if runs := len(w.(*Writer).runs); runs == 0 || runs > maxRuns {
+		t.Errorf("%d runs", runs)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := model{}
+	want.put(integer("m", 5, rounds-1))
+	r, err := b.Read(context.Background(), mirror.Chunk{Measurement: "m", Window: mirror.Window{Start: 5, Stop: 7}, Width: 1}, nil)
+	if err != nil || r.Cells[0] != want.in("m", mirror.Axis) || r.Cells[1].Count != rounds {
+		t.Errorf("%v, want %v and %d; %v", r.Cells, want.in("m", mirror.Axis), rounds, err)
+	}
+}
+
 var totals = newHasher("weather")
 
 func addTo(t *testing.T, fp *mirror.Fingerprint, p *lineproto.Parts) {
