@@ -41,6 +41,8 @@ type Mirror struct {
 	target Target
 	open   func(ctx context.Context, key, source, target string) (Ledger, error)
 	log    *slog.Logger
+	// Other is what the Mirror of the other direction noted; a recovery reads it. nil: nothing.
+	Other Notes
 	// Observe, if set, is told what happens; it must not block.
 	Observe func(Event)
 
@@ -67,6 +69,7 @@ type Mirror struct {
 	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared
 	lost      [2]map[string]bool         // shards of source and target that could not be located
 	pending   map[cell][2]sums           // sums that differ and are not explained yet
+	touched   map[key]bool               // groups recorded since their Cells were last merged
 	copied    map[string]int64           // up to where the open Cells of a measurement were copied, by this process
 	reread    map[int64]int64            // start of a shard group → source clock when it was last read again for its counter
 	limit     atomic.Int64               // samples in a Chunk that the link moves in chunkTime
@@ -104,7 +107,7 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 		s.Gate = NewGate(lanes)
 	}
 	m := &Mirror{Settings: s, fewer: map[key]uint64{}, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
-		backlog: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+		backlog: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, touched: map[key]bool{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 	m.limit.Store(maxChunk / 2)
 	return m
 }
@@ -260,7 +263,7 @@ func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
 					exceptions = append(exceptions, x)
 				}
 			}
-			if err := m.record(ctx, g.Measurement, w, []mirror.Proof{p}, exceptions, mirror.MinTime, grid); err != nil {
+			if err := m.record(ctx, g.Measurement, w, []mirror.Proof{p}, exceptions); err != nil {
 				return err
 			}
 		}
@@ -269,7 +272,7 @@ func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
 }
 
 // record puts Proofs into their shard group, in one durable transaction.
-func (m *Mirror) record(ctx context.Context, measurement string, group mirror.Window, proofs []mirror.Proof, exceptions []mirror.Exception, mergeBefore int64, grid mirror.Grid) error {
+func (m *Mirror) record(ctx context.Context, measurement string, group mirror.Window, proofs []mirror.Proof, exceptions []mirror.Exception) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g, err := m.ledger.Group(ctx, measurement, group)
@@ -277,8 +280,35 @@ func (m *Mirror) record(ctx context.Context, measurement string, group mirror.Wi
 		return err
 	}
 	g.Put(proofs, exceptions)
-	g.Merge(grid, mergeBefore)
+	m.touched[key{measurement, group.Start}] = true
 	return m.keep(ctx, g)
+}
+
+// mergeAge is how long the Cells of the tail stay fine, in nanoseconds.
+const mergeAge = 60 * mirror.TailWidth
+
+// worthMerging is how many Proofs of a group have to become fewer before it is stored once more for that.
+const worthMerging = 8
+
+// merge joins Proofs that are no longer of the tail, in groups that were recorded since. It waits for the end of a Pass: a Proof that was
+// joined with its neighbours takes them along when one of them is recorded anew.
+func (m *Mirror) merge(ctx context.Context, e ends) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.touched {
+		g, err := m.ledger.Group(ctx, k.measurement, e.policy.Grid.Group(k.start))
+		if err != nil {
+			return err
+		}
+		n := len(g.Proofs)
+		if g.Merge(e.policy.Grid, e.policy.Edge-mergeAge); n-len(g.Proofs) >= worthMerging {
+			if err := m.keep(ctx, g); err != nil {
+				return err
+			}
+		}
+		delete(m.touched, k)
+	}
+	return nil
 }
 
 // forget drops the Proofs that overlap any of the windows.

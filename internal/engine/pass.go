@@ -160,6 +160,9 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 			delete(m.seen.Moved, id)
 		}
 	}
+	if err == nil {
+		err = m.merge(ctx, e)
+	}
 	if err == nil && len(m.queue) == 0 && !g.Insist {
 		err = m.scrub(ctx, e)
 	}

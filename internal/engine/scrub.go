@@ -143,7 +143,7 @@ func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mi
 	if len(fresh) == 0 {
 		return nil
 	}
-	return m.record(ctx, s.Measurement, s.Window, fresh, exceptions, e.policy.Edge-mergeAge, e.policy.Grid)
+	return m.record(ctx, s.Measurement, s.Window, fresh, exceptions)
 }
 
 // chunkOf returns a Chunk whose Cells are the first n of the proofs, with empty ones between them.

@@ -35,8 +35,8 @@ func (m *Mirror) loading(e ends) bool {
 // Otherwise it is taken for what it is: what is gone stays on the target, is enumerated as extra, and is said once.
 func (m *Mirror) shrank(e ends, s mirror.Summary, source, target uint64, found *shrink) (wait bool) {
 	k, had := key{s.Measurement, s.Window.Start}, s.Source
-	if s.Cells == 0 && m.loading(e) && !m.Recover {
-		had = target // copied, and not proven yet; who is given back what it lost has more of its own
+	if m.loading(e) && !m.Recover { // who is given back what it lost has more of its own
+		had = max(had, target-min(target, s.Extra)) // what was copied and is not proven was there as well
 	}
 	if source >= had || s.Window.Start < e.policy.SourceFloor {
 		delete(m.fewer, k)
@@ -50,7 +50,7 @@ func (m *Mirror) shrank(e ends, s mirror.Summary, source, target uint64, found *
 	if m.fewer[k] != source+1 {
 		m.fewer[k] = source + 1
 		m.log.Warn("the source holds fewer samples than were proven: deleted there, or lost; the target keeps them",
-			"measurement", s.Measurement, "window", s.Window, "samples", s.Source-source)
+			"measurement", s.Measurement, "window", s.Window, "samples", had-source)
 	}
 	return false
 }

@@ -344,8 +344,5 @@ func (m *Mirror) store(ctx context.Context, e ends, t plan.Transfer, proofs []mi
 	if len(kept) == 0 {
 		return nil
 	}
-	return m.record(ctx, t.Chunk.Measurement, t.Group, kept, exceptions, e.policy.Edge-mergeAge, e.policy.Grid)
+	return m.record(ctx, t.Chunk.Measurement, t.Group, kept, exceptions)
 }
-
-// mergeAge is how long the Cells of the tail stay fine, in nanoseconds.
-const mergeAge = 60 * mirror.TailWidth

@@ -56,6 +56,7 @@ type Verdict struct {
 	Union          uint64 // Samples on either side, counted apart from the rows
 	Differences    []Difference
 	Unreadable     map[string]string // measurements the server lists and refuses to read
+	loading        bool              // the source was restarted lately, and may not show everything yet
 }
 
 // Sum adds up the rows.

@@ -22,6 +22,8 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 		return Verdict{}, err
 	}
 	v := Verdict{Mirror: m.Name, Date: e.src.Date, Source: e.src, Target: e.dst, Rows: map[Row]Tally{}, Unreadable: map[string]string{}}
+	m.restarted(e)
+	v.loading = m.loading(e)
 	found, err := m.count(ctx, e, &v)
 	if err != nil {
 		return v, err
@@ -396,9 +398,16 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh 
 	}
 	for _, line := range rest {
 		v.Union++
-		v.put(Kept, 1, 0)
-		worst = worse(worst, Kept)
-		wrong = wrong || !extra[line] // it is enumerated by the next Pass
+		row := Kept
+		switch {
+		case extra[line]:
+		case v.loading:
+			row = NotChecked // the source may not show it yet
+		default:
+			wrong = true // it is enumerated by the next Pass
+		}
+		v.put(row, 1, 0)
+		worst = worse(worst, row)
 	}
 	v.put(worst, 0, 1)
 	return wrong, nil

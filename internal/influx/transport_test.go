@@ -48,7 +48,7 @@ func TestTransportFaults(t *testing.T) {
 		"403":                          {influxtest.Status(403, 0, json), mirror.Rights, mirror.Rights},
 		"404":                          {influxtest.Status(404, 0, json), mirror.Missing, mirror.Missing},
 		"407":                          {influxtest.Status(407, 0, ""), mirror.Busy, mirror.Busy},
-		"413":                          {influxtest.Status(413, 0, ""), mirror.TooLarge, mirror.Rejected},
+		"413":                          {influxtest.Status(413, 0, ""), mirror.TooLarge, mirror.Foreign},
 		"422 of the server":            {influxtest.Status(422, 0, json), mirror.Rejected, mirror.Rejected},
 		"429":                          {influxtest.Status(429, 7*time.Second, ""), mirror.Busy, mirror.Busy},
 		"500":                          {influxtest.Status(500, 0, json), mirror.Broken, mirror.Unknown},

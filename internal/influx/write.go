@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -155,6 +156,9 @@ func (w *Writer) bisect(lines []byte, why error) error {
 	return nil
 }
 
+// largeLine is what a proxy may take for too large; a server takes 1 MiB.
+const largeLine = 4 << 10
+
 // single sends the fields of one refused line one by one.
 func (w *Writer) single(line []byte, why error) error {
 	var failed error
@@ -173,8 +177,11 @@ func (w *Writer) single(line []byte, why error) error {
 		}
 		switch kind := mirror.KindOf(err); {
 		case err == nil:
-		case kind == mirror.Rejected || kind == mirror.TooLarge:
+		case kind == mirror.Rejected || kind == mirror.TooLarge && len(one) > largeLine:
 			w.refuse(one, err)
+		case kind == mirror.TooLarge:
+			failed = w.t.fail(&request{op: "write", write: true}, mirror.Foreign, http.StatusRequestEntityTooLarge,
+				fmt.Errorf("something on the way refuses a body of %d bytes as too large", len(one)))
 		default:
 			failed = err
 		}

@@ -7,48 +7,69 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"net/http"
+	"net"
 	"net/url"
+	"os"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/tinylib/msgp/msgp"
 
 	"influxmirror/influxtest"
 	"influxmirror/internal/engine"
 	"influxmirror/internal/influx"
 	"influxmirror/internal/ledger"
-	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
 )
 
 const (
 	bucket = "b"
 	week   = 7 * 24 * time.Hour
+	day    = 24 * time.Hour
 	margin = 10 * time.Second
 )
 
+var writePath = &url.URL{Path: "/api/v2/write"}
+
 // world is two servers, a link, an instrument that writes, and one influxmirror.
 type world struct {
-	rnd       *rand.Rand
-	dir       string
-	src, dst  *influxtest.Server
-	srcPipe   *pipe
-	dstPipe   *pipe
-	ledger    *ledger.Ledger
-	pair      *ledger.Pair
-	mirror    *engine.Mirror
-	clients   []interface{ Close() }
-	faults    []*influxtest.Injected
-	fired     map[string]int
-	log       []string
-	restarted bool // the source was
-	settings  engine.Settings
+	rnd      *rand.Rand
+	dir      string // of the state; "": nothing but the book remembers
+	src, dst *influxtest.Server
+	srcPipe  *pipe
+	dstPipe  *pipe
+	ledger   *ledger.Ledger
+	pair     *ledger.Pair // nil without a ledger, and before the first probe
+	book     *book
+	mirror   *engine.Mirror
+	clients  []interface{ Close() }
+	log      []string
+	settings engine.Settings
+	compress bool
+	tokens   [2]atomic.Pointer[string] // what influxmirror logs in with, of each side
+	wrap     [2]func(net.Conn) net.Conn
 
-	mu     sync.Mutex // guards chance, which requests draw from
+	// Of histories.
+	faults    []injected
+	counts    map[string]int
+	checked   map[slot][]mirror.Proof // found true
+	proofs    int
+	restarted bool // the source was
+	blind     bool // something was overwritten in a way that counts do not show
+	offset    [2]time.Duration
+	kept      [2]time.Duration // retention
+	old       [2]bool          // InfluxDB 1.x
+	eras      []int64
+	odd       bool // samples at the ends of the axis too
+	hidden    *hiddenShards
+	pending   [2]string // tokens that influxmirror is not told of yet
+	backup    *backup
+	earlier   []influxtest.Sample // what the target held some time ago
+	strangers atomic.Int64        // connections to another host
+
+	mu     sync.Mutex // guards chance, which requests draw from, and meddle
 	chance *rand.Rand
+	meddle func(side int) // somebody writes between two statements of a request
 }
 
 // draw is for requests: what they draw, and in which order, leaves the story as it is.
@@ -58,19 +79,7 @@ func (w *world) draw(n int) int {
 	if w.chance == nil {
 		w.chance = rand.New(rand.NewPCG(2, 2))
 	}
-	return w.chance.IntN(n)
-}
-
-func newWorld(seed uint64, dir string) (*world, error) {
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), settings: engine.Settings{Name: "m", Wait: margin}}
-	// One history in eight is between servers of 1.x, one in four has one at one end.
-	lines := [...][2]influxtest.Version{2: {influxtest.V1, influxtest.V2}, 5: {influxtest.V2, influxtest.V1}, 7: {influxtest.V1, influxtest.V1}}[seed%8]
-	w.src = influxtest.NewServer(influxtest.Options{Listener: w.srcPipe, Seed: seed*2 + 1, Version: lines[0]})
-	w.dst = influxtest.NewServer(influxtest.Options{Listener: w.dstPipe, Seed: seed*2 + 2, Version: lines[1]})
-	shard := []time.Duration{week, 24 * time.Hour}[w.rnd.IntN(2)]
-	w.src.CreateBucket(bucket, 0, shard)
-	w.dst.CreateBucket(bucket, 0, shard)
-	return w, w.start()
+	return w.chance.IntN(max(n, 1))
 }
 
 func (w *world) close() {
@@ -79,37 +88,91 @@ func (w *world) close() {
 	w.dst.Close()
 }
 
+func (w *world) count(what string, n int) {
+	if w.counts == nil {
+		w.counts = map[string]int{}
+	}
+	w.counts[what] += n
+}
+
 // start is a new process.
 func (w *world) start() error {
-	l, err := ledger.Open(w.dir)
-	if err != nil {
-		return err
+	if w.book == nil {
+		w.book = newBook()
 	}
-	w.ledger = l
+	if w.dir != "" {
+		l, err := ledger.Open(w.dir)
+		if err != nil {
+			return err
+		}
+		w.ledger = l
+	}
 	options := func(side mirror.Side, s *influxtest.Server, p *pipe) influx.Options {
+		i := 0
+		if side == mirror.TargetSide {
+			i = 1
+		}
+		if w.tokens[i].Load() == nil {
+			w.tokens[i].Store(&s.Token)
+		}
 		u, _ := url.Parse(s.URL)
-		u.Host = string(side) + ":8086" // what a bucket of 1.x is known by; the pipe does not look at it
-		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Login: func() (influx.Login, error) { return influx.Login{Token: s.Token}, nil }}
+		u.Host = string(side) + ":8086" // what a bucket of 1.x is known by
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != u.Host {
+				w.strangers.Add(1) // nobody told it to go there
+			}
+			c, err := p.dial(ctx, network, address)
+			if err == nil && w.wrap[i] != nil {
+				c = w.wrap[i](c)
+			}
+			return c, err
+		}
+		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: dial, Compress: w.compress,
+			Login: func() (influx.Login, error) { return influx.Login{Token: *w.tokens[i].Load()}, nil }}
 	}
 	source := influx.New(options(mirror.SourceSide, w.src, w.srcPipe))
 	target := influx.NewTarget(options(mirror.TargetSide, w.dst, w.dstPipe))
 	w.clients = []interface{ Close() }{source, target.Client}
-	open := func(ctx context.Context, key, _, _ string) (engine.Ledger, error) {
-		p, err := l.Pair(ctx, key)
-		w.pair = p
-		return p, err
-	}
-	w.mirror = engine.New(w.settings, source, target, open, slog.New(slog.DiscardHandler))
+	w.mirror = engine.New(w.settings, source, target, w.open, slog.New(slog.DiscardHandler))
 	return nil
 }
 
-// stop is the end of a process, however it came.
+// open finds what is remembered of the pair, as the command does.
+func (w *world) open(ctx context.Context, key, source, target string) (engine.Ledger, error) {
+	if w.ledger == nil {
+		return w.book, nil
+	}
+	p, err := w.ledger.PairFrom(ctx, key, source, target)
+	if err != nil {
+		return nil, err
+	}
+	stale, err := p.Stale(ctx)
+	if err == nil && stale {
+		w.count("an older ledger was noticed", 1)
+		err = p.SetState(ctx, "seen", nil)
+	}
+	w.pair, w.book.behind = p, p
+	return w.book, err
+}
+
+// stop is the end of a process.
 func (w *world) stop() {
 	for _, c := range w.clients {
 		c.Close()
 	}
-	w.ledger.Close()
-	w.pair = nil
+	if w.ledger != nil {
+		_ = w.ledger.Close()
+	}
+	if w.pair = nil; w.book != nil {
+		w.book.behind = nil
+	}
+}
+
+// kill is the end of a process that was not asked: what it was about to write to its ledger is not there.
+func (w *world) kill() error {
+	w.stop()
+	w.book.fail = nil
+	return w.start()
 }
 
 func (w *world) note(format string, args ...any) {
@@ -118,156 +181,26 @@ func (w *world) note(format string, args ...any) {
 
 var weeks = mirror.NewGrid(int64(week))
 
-// write puts a few samples into the source: now, late, long ago, ahead, or over what is there.
-func (w *world) write() {
-	n := 1 + w.rnd.IntN(20)
-	var b strings.Builder
-	kind := []string{"live", "live", "live", "late", "old", "future", "overwrite", "edge"}[w.rnd.IntN(8)]
-	var have []influxtest.Sample
-	if kind == "overwrite" {
-		if have = w.src.Dump(bucket); len(have) == 0 {
-			kind = "live"
+// side names the servers by number: 0 is the source.
+func (w *world) side(i int) (*influxtest.Server, string) {
+	if i == 0 {
+		return w.src, "source"
+	}
+	return w.dst, "target"
+}
+
+// clock is the time a server has.
+func (w *world) clock(i int) int64 { return time.Now().Add(w.offset[i]).UnixNano() }
+
+// keptFrom is from when on both servers are sure to keep what they have for another hour.
+func (w *world) keptFrom() int64 {
+	from := int64(mirror.MinTime)
+	for i, kept := range w.kept {
+		if kept > 0 {
+			from = max(from, w.clock(i)-int64(kept)+int64(time.Hour))
 		}
 	}
-	now := time.Now().UnixNano()
-	for i := range n {
-		t := now - int64(i)*int64(time.Second)
-		switch kind {
-		case "late":
-			t = now - w.rnd.Int64N(int64(48*time.Hour))
-		case "old":
-			t = now - w.rnd.Int64N(int64(20*365*24*time.Hour))
-		case "future":
-			t = now + w.rnd.Int64N(int64(100*24*time.Hour))
-		case "edge":
-			t = []int64{mirror.MinTime + int64(2*week), mirror.MaxTime, mirror.MaxTime - 1, 0, -1}[w.rnd.IntN(5)]
-		case "overwrite":
-			s := have[w.rnd.IntN(len(have))]
-			b.WriteString(overwrite(s, w.rnd))
-			continue
-		}
-		m := w.rnd.IntN(3)
-		fmt.Fprintf(&b, "m%d,host=h%d ", m, w.rnd.IntN(3))
-		// One type per field and shard: fields of a measurement take turns by the week.
-		switch k := (weeks.Group(t).Stop/int64(week) + int64(m)) & 3; {
-		case m == 2 && k == 0:
-			fmt.Fprintf(&b, "v=%di,ok=true", w.rnd.Int64())
-		case m == 2 && k == 1:
-			fmt.Fprintf(&b, "v=%q", fmt.Sprint("s", w.rnd.IntN(9)))
-		case m == 2 && k == 2:
-			fmt.Fprintf(&b, "v=%t", w.rnd.IntN(2) == 0)
-		default:
-			fmt.Fprintf(&b, "v=%v,w=%d", w.rnd.NormFloat64(), w.rnd.IntN(100))
-		}
-		fmt.Fprintf(&b, " %d\n", t)
-	}
-	w.note("write %s: %d lines", kind, n)
-	w.src.Write(bucket, b.String())
-}
-
-// overwrite returns a line that gives a sample another value of the same type.
-func overwrite(s influxtest.Sample, rnd *rand.Rand) string {
-	m := mirror.Sample{Measurement: s.Measurement, Field: s.Field, Time: s.Time}
-	for _, t := range s.Tags {
-		m.Tags = append(m.Tags, mirror.Tag{Key: t.Key, Value: t.Value})
-	}
-	switch s.Value.(type) {
-	case float64:
-		m.Type, m.Bits = mirror.Float, math.Float64bits(rnd.NormFloat64())
-	case int64:
-		m.Type, m.Bits = mirror.Integer, rnd.Uint64()
-	case bool:
-		m.Type, m.Bits = mirror.Boolean, uint64(rnd.IntN(2))
-	case string:
-		m.Type, m.Text = mirror.String, fmt.Sprint("o", rnd.IntN(1000))
-	}
-	return string(lineproto.AppendLine(nil, &m))
-}
-
-// breakLink makes the next few requests of one side go wrong.
-func (w *world) breakLink() {
-	type named struct {
-		name  string
-		fault influxtest.Fault
-	}
-	f := []named{
-		{"refuse", influxtest.Refuse()},
-		{"cut", influxtest.CutAfter(w.rnd.IntN(3000))},
-		{"reset after apply", influxtest.ResetAfterApply()},
-		{"truncate clean", influxtest.TruncateClean(w.rnd.IntN(3000))},
-		{"end by close", influxtest.EndByClose(w.rnd.IntN(3000))},
-		{"html", influxtest.HTML()},
-		{"redirect", influxtest.Redirect(302, "http://127.0.0.1:1")},
-		{"503", influxtest.Status(503, 2*time.Second, "busy")},
-		{"500", influxtest.Status(500, 0, "timeout")},
-		{"204 and nothing done", influxtest.Status(204, 0, "")},
-		{"stall", influxtest.Stall(0)},
-		{"a part lost", influxtest.Rewrite(w.losePart)},
-		{"the end lost", influxtest.Rewrite(w.loseEnd)},
-	}[w.rnd.IntN(13)]
-	s, side := w.src, "source"
-	match := influxtest.Queries
-	if w.rnd.IntN(2) == 0 {
-		s, side = w.dst, "target"
-		match = []func(*http.Request) bool{influxtest.Queries, influxtest.Writes, nil}[w.rnd.IntN(3)]
-	}
-	n := 1 + w.rnd.IntN(4)
-	w.note("fault %s at the %s, %d times", f.name, side, n)
-	w.faults = append(w.faults, s.Fault(match, f.fault).Times(n))
-}
-
-// parts cuts an answer to a query into its documents: one for each chunk of each statement.
-func parts(body []byte) (out [][]byte) {
-	for len(body) > 0 {
-		rest, err := msgp.Skip(body)
-		if err != nil {
-			return nil
-		}
-		out = append(out, body[:len(body)-len(rest)])
-		body = rest
-	}
-	return out
-}
-
-// losePart takes a document out of an answer, as a proxy may that puts it together again. It is never all that a statement found: that
-// a server finds nothing is what it says when it finds nothing.
-func (w *world) losePart(status int, h http.Header, body []byte) (int, []byte) {
-	all := parts(body)
-	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 3 {
-		return status, body
-	}
-	i := 1 + w.draw(len(all)-2)
-	return status, bytes.Join(slices.Delete(all, i, i+1), nil)
-}
-
-// loseEnd takes the last documents away.
-func (w *world) loseEnd(status int, h http.Header, body []byte) (int, []byte) {
-	all := parts(body)
-	if h.Get("Content-Type") != "application/x-msgpack" || len(all) < 2 {
-		return status, body
-	}
-	return status, bytes.Join(all[:len(all)-1-w.draw(min(3, len(all)-1))], nil)
-}
-
-func (w *world) mend() (fired int) {
-	for _, f := range w.faults {
-		fired += f.Fired()
-		f.Remove()
-	}
-	w.faults = nil
-	return fired
-}
-
-// digest is an independent Fingerprint of a window of a server.
-func digest(all []influxtest.Sample, measurement string, in mirror.Window) mirror.Fingerprint {
-	var fp mirror.Fingerprint
-	for _, s := range all {
-		if s.Measurement == measurement && in.Contains(s.Time) {
-			m := sample(s)
-			fp.AddHash(lineproto.HashSample(nil, &m))
-		}
-	}
-	return fp
+	return from
 }
 
 func sample(s influxtest.Sample) mirror.Sample {
@@ -293,6 +226,18 @@ func sample(s influxtest.Sample) mirror.Sample {
 	return m
 }
 
+// source is everything the source has, shown or not.
+func (w *world) source() []influxtest.Sample {
+	all := w.src.Dump(bucket)
+	if w.hidden != nil {
+		all = append(slices.Clone(w.hidden.samples), all...)
+		slices.SortStableFunc(all, func(a, b influxtest.Sample) int { return bytes.Compare([]byte(a.Measurement), []byte(b.Measurement)) })
+	}
+	return all
+}
+
+func (w *world) now() moment { return moment{stateOf(w.source()), stateOf(w.dst.Dump(bucket))} }
+
 // lies returns the Proofs made since the given time that are not true. Nobody wrote meanwhile.
 func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
 	if w.pair == nil {
@@ -302,7 +247,7 @@ func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, dst := w.src.Dump(bucket), w.dst.Dump(bucket)
+	now := w.now()
 	var out []string
 	for _, s := range sums {
 		g, err := w.pair.Group(ctx, s.Measurement, s.Window)
@@ -313,7 +258,7 @@ func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
 			if p.AsOf < since {
 				continue
 			}
-			if a, b := digest(src, s.Measurement, p.Window), digest(dst, s.Measurement, p.Window); a != p.Source || b != p.Target {
+			if a, b := now.src.in(s.Measurement, p.Window), now.dst.in(s.Measurement, p.Window); a != sumOf(p.Source) || b != sumOf(p.Target) {
 				out = append(out, fmt.Sprintf("%s %s: proof %v / %v, truth %v / %v", s.Measurement, p.Window, p.Source, p.Target, a, b))
 			}
 		}
@@ -323,18 +268,65 @@ func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
 
 // missing lists samples of the source that the target does not have.
 func (w *world) missing() []string {
-	have := map[string]bool{}
-	for _, s := range w.dst.Dump(bucket) {
-		m := sample(s)
-		have[string(lineproto.AppendLine(nil, &m))] = true
-	}
+	have := stateOf(w.dst.Dump(bucket)).values()
 	var out []string
 	for _, s := range w.src.Dump(bucket) {
-		m := sample(s)
-		if line := string(lineproto.AppendLine(nil, &m)); !have[line] {
-			out = append(out, line)
+		if have[place(s)] != value(s.Value) {
+			out = append(out, lineOf(s))
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// owed lists the samples that the target has to have had since before: not those that it refuses for their type or its age, and without
+// values only those of which it has nothing at all.
+func (w *world) owed(before int64, values bool) []string {
+	all := w.dst.Dump(bucket)
+	have := stateOf(all).values()
+	type field struct {
+		measurement, name string
+		group             int64
+	}
+	types := map[field]string{}
+	groups := w.dst.Shards(bucket)
+	groupOf := func(t int64) int64 {
+		for _, g := range groups {
+			if !time.Unix(0, t).Before(g.Start) && time.Unix(0, t).Before(g.End) {
+				return int64(g.ID)
+			}
+		}
+		return 0
+	}
+	for _, s := range all {
+		types[field{s.Measurement, s.Field, groupOf(s.Time)}] = fmt.Sprintf("%T", s.Value)
+	}
+	floor := w.keptFrom()
+	var out []string
+	for _, s := range w.src.Dump(bucket) {
+		got, known := have[place(s)]
+		if got == value(s.Value) || known && !values || s.Time >= before || s.Time < floor {
+			continue
+		}
+		if is, some := types[field{s.Measurement, s.Field, groupOf(s.Time)}]; some && is != fmt.Sprintf("%T", s.Value) {
+			continue
+		}
+		if _, unsigned := s.Value.(uint64); unsigned && w.old[1] {
+			continue
+		}
+		out = append(out, lineOf(s))
+		if w.note("owed: %s %s, the target has %q", place(s), value(s.Value), got); len(out) > 20 {
+			break
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// stateDir is a place for state that no disk slows down, where there is one.
+func stateDir(fallback string) (string, error) {
+	if dir, err := os.MkdirTemp("/dev/shm", "influxmirror-sim"); err == nil {
+		return dir, nil
+	}
+	return os.MkdirTemp(fallback, "state")
 }
