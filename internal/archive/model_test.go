@@ -287,7 +287,7 @@ func TestModel(t *testing.T) {
 			}
 			want.matches(t, b, cuts...)
 		}
-		for _, width := range []int64{10, int64(time.Minute), int64(week)} {
+		for _, width := range []int64{10, 10, int64(time.Minute), int64(week)} { // twice: what is remembered belongs to one offset
 			req := mirror.SurveyRequest{Window: mirror.Axis, Width: width, Offset: rapid.Int64Range(0, width-1).Draw(t, "offset"), Sums: rapid.Bool().Draw(t, "sums")}
 			want.survey(t, b, req)
 			req.Window = mirror.Window{Start: 3, Stop: 1_701_000_000e9}
