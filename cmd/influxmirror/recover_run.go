@@ -45,6 +45,9 @@ func (w *wired) bindBack(ctx context.Context, key, giver, receiver string) (engi
 		return nil, err
 	}
 	w.memory.pair = pair
+	if w.Other, err = l.PairFrom(ctx, key, receiver, giver); err != nil {
+		return nil, err
+	}
 	turned, err := pair.Turned(ctx)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,48 @@ func (m *Mirror) begin(ctx context.Context, e ends) error {
 	return nil
 }
 
+// overtaken returns where somebody wrote to the receiver between the last Pass of the other direction and this recovery, or between the processes of
+// this recovery: the counts of what was lost and of what came instead may be the same.
+func (m *Mirror) overtaken(ctx context.Context, e ends) ([]mirror.Window, error) {
+	if m.compared {
+		return nil, nil
+	}
+	if m.Prefer != mirror.TargetSide || !m.began.Known() {
+		return []mirror.Window{mirror.Axis}, nil
+	}
+	var was seen
+	if m.Other != nil {
+		if _, err := m.Other.State(ctx, seenNote, &was); err != nil {
+			return nil, err
+		}
+	}
+	var out []mirror.Window
+	for id := range m.began.Shards {
+		if w, ok := m.seen.TargetShards[id]; ok && !was.untouched(*m.began, id) {
+			out = append(out, w)
+		}
+	}
+	if moved, comparable := m.seen.Target.Moved(e.dst.Counters); comparable {
+		for _, id := range moved {
+			if w, ok := m.seen.TargetShards[id]; ok {
+				out = append(out, w)
+			}
+		}
+	}
+	return out, nil
+}
+
+// untouched reports whether nobody wrote to a shard of the source between this and a later look at its counters.
+func (s seen) untouched(later mirror.Counters, id string) bool {
+	n := later.Shards[id]
+	if _, comparable := s.Source.Moved(later); !comparable {
+		return n == 0 // since its server was started
+	}
+	old, known := s.Source.Shards[id]
+	_, there := later.Shards[id]
+	return known == there && old == n
+}
+
 // HandOver lets the Mirror of the other direction, whose notes are given, go on after this recovery without reading again what it wrote: to that
 // Mirror its writes look like any others at the source. Shards that somebody else wrote to between the last Pass of that Mirror and this recovery stay to be read again.
 // What somebody writes over during the recovery, in a shard that it writes to, shows in no counter then: verify --full finds it.
@@ -36,18 +78,14 @@ func (m *Mirror) HandOver(ctx context.Context, other Notes) error {
 		return err
 	}
 	now := seen{Source: m.seen.Target, Target: m.seen.Source, Moved: was.Moved, SourceShards: m.seen.TargetShards, TargetShards: m.seen.SourceShards, Took: was.Took}
-	_, comparable := was.Source.Moved(*m.began)
 	if now.Source.Started != m.began.Started {
 		now.Source = mirror.Counters{} // restarted meanwhile
 	}
 	shards := map[string]uint64{}
 	for id, n := range now.Source.Shards {
-		before, written := m.began.Shards[id]
-		old, known := was.Source.Shards[id]
-		switch {
-		case comparable && known == written && old == before, !comparable && before == 0:
+		if was.untouched(*m.began, id) {
 			shards[id] = n
-		case comparable && known:
+		} else if old, known := was.Source.Shards[id]; known && was.Source.Started == now.Source.Started {
 			shards[id] = old
 		}
 	}

@@ -118,9 +118,6 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 			s.windows = append(s.windows, w)
 		}
 	}
-	if m.Recover && m.Prefer != mirror.TargetSide && !m.compared {
-		s.reread = append(s.reread, mirror.Axis) // what was written over at the receiver shows in no count
-	}
 	for _, id := range dst {
 		if w, ok := m.seen.TargetShards[id]; ok {
 			s.windows = append(s.windows, w)
@@ -193,6 +190,13 @@ func (m *Mirror) look(ctx context.Context, e ends, sc scope) ([]plan.Slot, error
 		}
 		if err := m.locate(ctx, e, found); err != nil {
 			return nil, err
+		}
+		if m.Recover {
+			again, err := m.overtaken(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			sc.reread = append(sc.reread, again...)
 		}
 	}
 	return m.slots(ctx, e, sc, found)

@@ -54,6 +54,11 @@ func (w *turning) begin(back bool) error {
 			return nil, err
 		}
 		w.pair = p
+		if back {
+			if w.mirror.Other, err = l.PairFrom(ctx, key, target, source); err != nil {
+				return nil, err
+			}
+		}
 		turned, err := p.Turned(ctx)
 		if err == nil && turned && back {
 			err = p.SetState(ctx, "seen", nil)
@@ -313,6 +318,9 @@ func turningHistory(t *testing.T, seed uint64, dir string) (fired int) {
 				w.src.Delete(bucket, "", -1<<62, 1<<62)
 				w.note("the source was emptied")
 			}
+			if err := w.turn(w.back); err != nil { // whoever does that does it before a recovery, not in the middle
+				t.Fatal(err)
+			}
 		}
 		if t.Failed() {
 			return fired
@@ -447,10 +455,12 @@ func TestReceiverKeepsItsOwn(t *testing.T) {
 				for i := range int64(40) {
 					s.put("m v=%di,s=\"x\" %d\nother v=1.5 %d", i, now()-i*day, now()-i*day/2)
 				}
+				s.put("tail v=1i %d", now()) // of a Cell that is still open
 				s.sync()
 				w.src.DeleteBucket(bucket)
 				w.src.CreateBucket(bucket, 0, week)
 				w.src.Restart()
+				s.put("tail v=2i %d", now())
 				at := now() - 20*day
 				s.put("m v=777i %d\nm v=778i %d\nm s=\"mine\" %d\nmore v=1 %d", at, at-day, at, at)
 				s.put("other v=\"text\" %d", now()-30*day/2) // another type: the shard takes no float any more
