@@ -26,6 +26,7 @@ type cell struct {
 	hops   []*hop
 	// refused says what an end cannot hold, besides what its kind cannot.
 	refused func(e *end, p oracle.Place, value string) bool
+	signed  bool // see types
 	// extra counts the samples that the target had before and keeps.
 	extra int
 }

@@ -46,9 +46,9 @@ func (c *cell) value(letter byte) string {
 	return dataset.Text(strconv.FormatUint(c.rnd.Uint64(), 36))
 }
 
-// types are those that the origin can hold.
+// types are those that the origin can hold, without integers without sign where signed is set.
 func (c *cell) types() string {
-	if c.origin.unsigned() {
+	if c.origin.unsigned() && !c.signed {
 		return "fibsu"
 	}
 	return "fibs"

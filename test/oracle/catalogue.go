@@ -49,8 +49,8 @@ func clip(at time.Time) int64 {
 func groups2(s *servers.Server, bucket string) (out []Span, err error) {
 	// The server breaks off this answer, a copy of its whole store, when it comes to a bucket that is just being made.
 	a, err := s.Do("GET", "/api/v2/backup/metadata", "")
-	for try := 1; try <= 10 && errors.Is(err, io.ErrUnexpectedEOF); try++ {
-		<-time.After(time.Duration(try) * 50 * time.Millisecond)
+	for end := time.Now().Add(30 * time.Second); errors.Is(err, io.ErrUnexpectedEOF) && time.Now().Before(end); {
+		<-time.After(100 * time.Millisecond)
 		a, err = s.Do("GET", "/api/v2/backup/metadata", "")
 	}
 	if err != nil {
