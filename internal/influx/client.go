@@ -206,7 +206,7 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	if limit == 0 {
 		limit = maxSmallAnswer
 	}
-	a.body = &wholeBody{c: c, r: r, ctx: ctx, closer: resp.Body, limit: limit, src: &counting{resp.Body, &c.wire}}
+	a.body = &wholeBody{c: c, r: r, ctx: ctx, closer: resp.Body, limit: limit, src: &counting{Reader: resp.Body, n: &c.wire}}
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		a.body.(*wholeBody).packed = true
 	}
@@ -278,13 +278,30 @@ func (b *wholeBody) broken(err error) error {
 
 func (b *wholeBody) Close() error { return b.closer.Close() }
 
+// An answer that brings less than dripBytes in dripTime of waiting for it is given up: it would hold a worker for ever.
+const (
+	dripTime  = 2 * time.Minute
+	dripBytes = 4 << 10
+)
+
+// counting counts the bytes of an answer as they come.
 type counting struct {
 	io.Reader
-	n *atomic.Int64
+	n      *atomic.Int64
+	waited time.Duration // in reads since got was 0
+	got    int
 }
 
 func (r *counting) Read(p []byte) (int, error) {
+	began := time.Now()
 	n, err := r.Reader.Read(p)
 	r.n.Add(int64(n))
+	r.got += n
+	if r.waited += time.Since(began); r.waited > dripTime {
+		if r.got < dripBytes && err == nil {
+			return 0, fmt.Errorf("only %d bytes came in %s", r.got, r.waited.Round(time.Second))
+		}
+		r.waited, r.got = 0, 0
+	}
 	return n, err
 }
