@@ -138,6 +138,7 @@ func (h *history) pass(insist bool) error {
 			}
 			left--
 			in = h.chance.IntN(20)
+			h.blind = h.blind || side == 1
 			moments = append(moments, h.now())
 			s, name := h.side(side)
 			all := s.Dump(bucket)
