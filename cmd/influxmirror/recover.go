@@ -159,7 +159,7 @@ func (a *app) recover(ctx context.Context, names []string, r recovering) error {
 	if err != nil {
 		return err
 	}
-	code, err := a.planRecoveries(ctx, cfg, all, set)
+	code, err := a.planRecoveries(ctx, cfg, all, set, r.dry)
 	if err != nil {
 		return err
 	}

@@ -13,15 +13,17 @@ import (
 )
 
 // planRecoveries shows what each receiver lacks. It writes nothing anywhere.
-func (a *app) planRecoveries(ctx context.Context, cfg *config.Config, all []*recovery, set engine.Settings) (code int, err error) {
+func (a *app) planRecoveries(ctx context.Context, cfg *config.Config, all []*recovery, set engine.Settings, dry bool) (code int, err error) {
 	s, err := a.open(cfg, reads)
 	if err != nil {
 		return exitOK, err
 	}
 	defer s.close()
-	if held, err := ledger.Holder(s.dir); err != nil {
+	held, err := ledger.Holder(s.dir)
+	if err != nil {
 		return exitOK, withCode(exitState, err)
-	} else if held != nil {
+	}
+	if held != nil && !dry { // a plan can be made beside the service
 		return exitOK, withCode(exitHeld, fmt.Errorf("another influxmirror is running with the state directory %s (%s): stop it first, recover, and start it again", s.dir, heldBy(held)))
 	}
 	for _, x := range all {

@@ -156,7 +156,7 @@ func (s *site) recoverOne(ctx context.Context, x *recovery, set engine.Settings)
 		s.showRecovered(x)
 	}
 	if n := done.Differ; n > 0 && x.doc.Exit == exitOK {
-		s.warn("%s: %s of %s differ from what %s keeps; the next pass of the mirror brings them home", x.mirror.Name, count(n, "sample"), x.doc.From, x.doc.Onto)
+		s.warn("%s: %s keeps its own value where %s has another: %s, listed above; the next pass of the mirror brings its own home", x.mirror.Name, x.doc.Onto, x.doc.From, count(n, "sample"))
 	}
 	if n := done.Refused; n > 0 {
 		s.warn("%s: %s does not take %s of %s", x.mirror.Name, x.doc.Onto, count(n, "sample"), x.doc.From)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"reflect"
@@ -455,7 +456,7 @@ func TestReceiverKeepsItsOwn(t *testing.T) {
 				for i := range int64(40) {
 					s.put("m v=%di,s=\"x\" %d\nother v=1.5 %d", i, now()-i*day, now()-i*day/2)
 				}
-				s.put("tail v=1i %d", now()) // of a Cell that is still open
+				s.put("tail v=1i %d\ntail v=5i %d", now(), now()+int64(time.Second)) // of a Cell that is still open
 				s.sync()
 				w.src.DeleteBucket(bucket)
 				w.src.CreateBucket(bucket, 0, week)
@@ -611,4 +612,36 @@ func TestInterruptedRecovery(t *testing.T) {
 		}
 		s.equal()
 	})
+}
+
+// TestWrittenBehindTheWrite: who writes another value behind what was given back, before that was read again, keeps it, in a Cell that is filled and in one that
+// is compared.
+func TestWrittenBehindTheWrite(t *testing.T) {
+	for _, held := range []int{0, 2} {
+		t.Run(fmt.Sprint(held, " held"), func(t *testing.T) {
+			recovering(t, buckets{}, func(w *turning, s *scene) {
+				at := now() - 10*int64(24*time.Hour)
+				for i := range int64(3) {
+					s.put("m v=%di %d", i, at+i)
+				}
+				s.sync()
+				w.src.DeleteBucket(bucket)
+				w.src.CreateBucket(bucket, 0, week)
+				w.src.Restart()
+				for i := range held {
+					s.put("m v=%di %d", i, at+int64(i))
+				}
+				f := w.src.Fault(influxtest.Writes, influxtest.Rewrite(func(status int, _ http.Header, body []byte) (int, []byte) {
+					w.src.Write(bucket, fmt.Sprintf("m v=555i %d", at+2))
+					return status, body
+				})).Times(1)
+				w.recover(s)
+				if f.Fired() != 1 || !holds(w.src, "v=555i") {
+					t.Errorf("fired %d; the receiver holds %v", f.Fired(), w.src.Dump(bucket))
+				}
+				s.sync()
+				s.equal()
+			})
+		})
+	}
 }
