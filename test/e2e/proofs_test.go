@@ -1,48 +1,12 @@
 package e2e
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"sort"
 
 	"influxmirror/internal/ledger"
 	"influxmirror/internal/mirror"
+	"influxmirror/test/oracle"
 )
-
-// hashed are the samples of a measurement by time, with running totals of their hashes.
-type hashed struct {
-	times []int64
-	upTo  []mirror.Fingerprint // upTo[i] is of the first i samples
-}
-
-func hashAll(c contents) map[string]*hashed {
-	byName := map[string][]place{}
-	for p := range c {
-		byName[p.Measurement] = append(byName[p.Measurement], p)
-	}
-	out := map[string]*hashed{}
-	for name, list := range byName {
-		slices.SortFunc(list, func(a, b place) int { return cmp.Compare(a.Time, b.Time) })
-		h := &hashed{upTo: make([]mirror.Fingerprint, 1)}
-		for _, p := range list {
-			f := h.upTo[len(h.upTo)-1]
-			f.AddHash(hash(p, c[p]))
-			h.times, h.upTo = append(h.times, p.Time), append(h.upTo, f)
-		}
-		out[name] = h
-	}
-	return out
-}
-
-// in is the Fingerprint of the samples in w.
-func (h *hashed) in(w mirror.Window) mirror.Fingerprint {
-	if h == nil {
-		return mirror.Fingerprint{}
-	}
-	at := func(t int64) int { return sort.Search(len(h.times), func(i int) bool { return h.times[i] >= t }) }
-	return h.upTo[at(w.Stop)].Sub(h.upTo[at(w.Start)])
-}
 
 // recorded reads every Proof in the state directory, beside a process that may be using it.
 func (s *scene) recorded() (out []recorded) {
@@ -107,10 +71,11 @@ func (s *scene) proofs(atLeast int) int {
 		return 0
 	}
 	source, target := s.contents(always)
-	src, dst := hashAll(source), hashAll(target)
+	src, dst := oracle.SumsOf(source), oracle.SumsOf(target)
 	wrong := 0
 	for _, p := range list {
-		f, g := src[p.measurement].in(p.Window), dst[p.measurement].in(p.Window)
+		f := mirror.Fingerprint(src.In(p.measurement, p.Window.Start, p.Window.Stop))
+		g := mirror.Fingerprint(dst.In(p.measurement, p.Window.Start, p.Window.Stop))
 		if f == p.Source && g == p.Target && p.Holds() {
 			continue
 		}

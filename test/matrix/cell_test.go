@@ -12,6 +12,7 @@ import (
 
 	"influxmirror/internal/engine"
 	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
 	"influxmirror/test/oracle"
 )
 
@@ -103,6 +104,7 @@ func (c *cell) check() int {
 		d.Report(c.T, want, got)
 		h.verify(refused, extra)
 		h.quiet()
+		h.proofs(truth, got)
 	}
 	return len(truth)
 }
@@ -220,6 +222,53 @@ func (h *hop) verify(refused, extra int) {
 			h.Errorf("verify counts %d samples %s", n, row)
 		}
 	}
+}
+
+// proofs fails for every Proof in the ledger that is not true of what both ends were found to hold.
+func (h *hop) proofs(source, target oracle.Contents) {
+	h.Helper()
+	src, dst := oracle.SumsOf(source), oracle.SumsOf(target)
+	n := 0
+	for _, p := range h.pairs() {
+		all, err := p.Summaries(h.Context())
+		if err != nil {
+			h.Fatal(err)
+		}
+		for _, s := range all {
+			g, err := p.Group(h.Context(), s.Measurement, s.Window)
+			if err != nil {
+				h.Fatal(err)
+			}
+			for _, q := range g.Proofs {
+				n++
+				f := mirror.Fingerprint(src.In(s.Measurement, q.Window.Start, q.Window.Stop))
+				g := mirror.Fingerprint(dst.In(s.Measurement, q.Window.Start, q.Window.Stop))
+				if f != q.Source || g != q.Target || !q.Holds() {
+					h.Errorf("%v → %v: proof of %q %v says %v and %v (excepted %v, extra %v); it is %v and %v", h.source, h.target, s.Measurement, q.Window, q.Source, q.Target, q.Excepted, q.Extra, f, g)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		h.Error("void: no proofs")
+	}
+}
+
+// pairs are what the ledger knows of this pair of ends, each seen in the direction of the hop.
+func (h *hop) pairs() (out []*ledger.Pair) {
+	h.Helper()
+	infos, err := h.ledger.Pairs(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, info := range infos {
+		p, err := h.ledger.Pair(h.Context(), info.Key)
+		if err != nil {
+			h.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // quiet is a Pass that finds nothing to write.

@@ -1,7 +1,6 @@
 package matrix
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -131,17 +130,8 @@ func retention(t *testing.T, from, to kind) {
 // exceptions counts those in the ledger of these classes whose reason holds the word.
 func (h *hop) exceptions(word string, classes ...mirror.Class) (n int) {
 	h.Helper()
-	ctx := context.Background()
-	pairs, err := h.ledger.Pairs(ctx)
-	if err != nil {
-		h.Fatal(err)
-	}
-	for _, info := range pairs {
-		p, err := h.ledger.Pair(ctx, info.Key)
-		if err != nil {
-			h.Fatal(err)
-		}
-		for x, err := range p.Exceptions(ctx, classes...) {
+	for _, p := range h.pairs() {
+		for x, err := range p.Exceptions(h.Context(), classes...) {
 			if err != nil {
 				h.Fatal(err)
 			}

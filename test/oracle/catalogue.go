@@ -46,13 +46,20 @@ func clip(at time.Time) int64 {
 	return at.UnixNano()
 }
 
+// groups2 reads the metadata that a backup begins with. The server breaks off in the middle of it, as if that were all, when it comes to a
+// bucket that is just being made or removed.
 func groups2(s *servers.Server, bucket string) (out []Span, err error) {
-	// The server breaks off this answer, a copy of its whole store, when it comes to a bucket that is just being made.
-	a, err := s.Do("GET", "/api/v2/backup/metadata", "")
-	for end := time.Now().Add(30 * time.Second); errors.Is(err, io.ErrUnexpectedEOF) && time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); ; {
+		out, err = metadata(s, bucket)
+		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) || time.Now().After(end) {
+			return out, err
+		}
 		<-time.After(100 * time.Millisecond)
-		a, err = s.Do("GET", "/api/v2/backup/metadata", "")
 	}
+}
+
+func metadata(s *servers.Server, bucket string) (out []Span, err error) {
+	a, err := s.Do("GET", "/api/v2/backup/metadata", "")
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +97,12 @@ func groups2(s *servers.Server, bucket string) (out []Span, err error) {
 			break
 		}
 	}
+	found := false
 	for _, m := range manifest {
 		if m.BucketName != bucket || m.OrganizationID != s.OrgID {
 			continue
 		}
+		found = true
 		for _, rp := range m.RetentionPolicies {
 			for _, g := range rp.ShardGroups {
 				if g.DeletedAt == nil {
@@ -101,6 +110,9 @@ func groups2(s *servers.Server, bucket string) (out []Span, err error) {
 				}
 			}
 		}
+	}
+	if !found {
+		return nil, fmt.Errorf("it has no bucket %q", bucket)
 	}
 	return out, nil
 }
