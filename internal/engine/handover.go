@@ -24,6 +24,15 @@ func (m *Mirror) begin(ctx context.Context, e ends) error {
 		}
 	}
 	m.began = &was
+	if m.Other != nil {
+		// Restarted since the Mirror of the other direction looked: what was written there before shows in no counter.
+		var before seen
+		if _, err := m.Other.State(ctx, seenNote, &before); err != nil {
+			return err
+		}
+		_, comparable := before.Source.Moved(was)
+		m.uncounted = !comparable && len(m.sums) > 0
+	}
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	if !okSource && m.seenKnown && m.seen.Source.Known() {
 		s.sums = true // restarted: what was written meanwhile was not counted
 	}
-	if !m.seenKnown && len(m.sums) > 0 && !m.Recover {
+	if !m.seenKnown && len(m.sums) > 0 && !m.Recover || m.uncounted && !m.compared {
 		s.sums = true // proven, and nobody remembers what the counters were then
 	}
 	age := now - m.seen.Whole

@@ -58,6 +58,7 @@ type Mirror struct {
 	seenKnown bool
 	fewer     map[key]uint64   // slots that hold fewer samples than were proven, which was said: the count and one
 	began     *mirror.Counters // of the target when a recovery began
+	uncounted bool             // by a recovery: the counters of the receiver do not reach back to when it was proven
 	compared  bool             // everything was, by a recovery that writes over what differs
 	shrunk    shrink           // what the last look found so and waits for
 	restart   struct {         // of the target, as it was noticed

@@ -370,6 +370,8 @@ func turningHistory(t *testing.T, seed uint64, dir string) (fired int) {
 		// Strings and booleans overwritten between the last look and a restart leave no trace, as in TestHistories.
 		w.note("verify found %v", v.Differences)
 		_, _ = pass(true)
+		complete(true)
+		complete(false)
 	}
 	if a, b := w.src.Dump(bucket), w.dst.Dump(bucket); !reflect.DeepEqual(a, b) {
 		t.Errorf("%d and %d samples, of the source's %q are missing", len(a), len(b), w.missing())
