@@ -31,14 +31,18 @@ type buckets struct {
 	srcRetention, dstRetention time.Duration
 	settings                   engine.Settings
 	src, dst                   influxtest.Options
+	dir                        string // of the state; "": one of its own
 }
 
 // direct runs a story in virtual time, which begins on Saturday, 2000-01-01.
 func direct(t *testing.T, b buckets, story func(*scene)) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "state")
-	if err != nil {
-		t.Fatal(err)
+	dir := b.dir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp(t.TempDir(), "state"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{rnd: rand.New(rand.NewPCG(1, 1)), dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), settings: b.settings}
