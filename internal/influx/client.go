@@ -77,6 +77,7 @@ func (l Login) set(h http.Header) {
 // Client reads one bucket. It is safe for concurrent use.
 type Client struct {
 	o     Options
+	sent  secrets // that came in requests so far
 	route *route
 	http  *http.Client
 	dials atomic.Int64
@@ -100,6 +101,10 @@ type Client struct {
 func New(o Options) *Client {
 	c := &Client{o: o, series: map[string]float64{}}
 	c.route = newRoute(o, &c.dials)
+	if o.Proxy != nil && o.Proxy.User != nil {
+		password, _ := o.Proxy.User.Password()
+		c.sent.add(password, base64.StdEncoding.EncodeToString([]byte(o.Proxy.User.Username()+":"+password)))
+	}
 	c.http = &http.Client{Transport: c.route.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c
 }
@@ -134,7 +139,7 @@ type answer struct {
 }
 
 func (c *Client) fail(r *request, kind mirror.Kind, status int, err error) *mirror.Error {
-	return &mirror.Error{Kind: kind, Side: c.o.Side, URL: c.URL(), Op: r.op, Status: status, Err: err}
+	return &mirror.Error{Kind: kind, Side: c.o.Side, URL: c.URL(), Op: r.op, Status: status, Err: c.sent.safe(err)}
 }
 
 // do sends r and returns an answer with a 2xx status. Its body ends with an error unless it came whole.
@@ -177,20 +182,21 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	}
 	req.Header.Set("Cache-Control", "no-cache")
 	req.Header.Set("User-Agent", "influxmirror")
+	var login Login
 	if c.o.Login != nil {
-		login, err := c.o.Login()
-		if err != nil {
+		if login, err = c.o.Login(); err != nil {
 			return nil, c.fail(r, mirror.Rights, 0, err)
 		}
 		login.set(req.Header)
 	}
+	var extra http.Header
 	if c.o.Headers != nil {
-		extra, err := c.o.Headers()
-		if err != nil {
+		if extra, err = c.o.Headers(); err != nil {
 			return nil, c.fail(r, mirror.Rights, 0, err)
 		}
 		maps.Copy(req.Header, extra)
 	}
+	c.sent.sent(login, extra)
 	if r.path == "/ping" {
 		req = c.timed(req)
 	}

@@ -92,7 +92,7 @@ func (c *Client) identify(ctx context.Context, p *mirror.Probe) error {
 	if version == "" {
 		return c.fail(r, mirror.Foreign, a.status, errors.New("not an InfluxDB answer; does something else listen there"))
 	}
-	p.Version = strings.TrimPrefix(printable(version, 40), "v")
+	p.Version = strings.TrimPrefix(printable(c.sent.hide(version), 40), "v")
 	if strings.HasPrefix(p.Version, "3.") {
 		return c.fail(r, mirror.Blocked, 0, fmt.Errorf("InfluxDB %s: only InfluxDB 1 and 2 can be mirrored by this version", p.Version))
 	}
@@ -138,6 +138,9 @@ func (c *Client) bucket(ctx context.Context, p *mirror.Probe) error {
 			"not found in organisation %s, or not visible to this token; check the name, and that the token may read this bucket", strconv.Quote(c.o.Org))}
 	}
 	b := list.Buckets[0]
+	if !isID(b.ID) || !isID(b.OrgID) {
+		return &mirror.Error{Kind: mirror.Foreign, Side: c.o.Side, URL: c.URL(), Op: op, Err: errors.New("not an InfluxDB answer: ids are letters and digits")}
+	}
 	p.Bucket, p.BucketID, p.OrgID = b.Name, b.ID, b.OrgID
 	p.Identity = "influxdb2:" + b.OrgID + ":" + b.ID
 	p.ShardGroup = int64(7 * 24 * time.Hour)
@@ -149,6 +152,11 @@ func (c *Client) bucket(ctx context.Context, p *mirror.Probe) error {
 	}
 	c.clock(p, a)
 	return nil
+}
+
+// isID reports whether s can be an id of 2.x, which are sixteen hexadecimal digits. They go into addresses and into commands that people are told.
+func isID(s string) bool {
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') })
 }
 
 // reaches makes sure that /query, which knows names only, reads the bucket that was found by name (facts 11 and 12).
@@ -168,7 +176,7 @@ func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 	for _, row := range rows.Content {
 		if row.Database == d.name && (row.RetentionPolicy == d.policy || d.policy == "" && row.Default) && row.BucketID != p.BucketID {
 			return &mirror.Error{Kind: mirror.Blocked, Side: c.o.Side, URL: c.URL(), Op: "read DBRP mappings", Err: fmt.Errorf(
-				"reads of %s reach bucket %s, not bucket %s: a DBRP mapping points elsewhere; remove it (influx v1 dbrp list) or make %s its default",
+				"reads of %s reach bucket %q, not bucket %s: a DBRP mapping points elsewhere; remove it (influx v1 dbrp list) or make %s its default",
 				strconv.Quote(c.o.Bucket), row.BucketID, p.BucketID, p.BucketID)}
 		}
 	}

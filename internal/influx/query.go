@@ -37,7 +37,7 @@ func (c *Client) query(ctx context.Context, op string, statements []string, limi
 		return c.fail(r, mirror.Foreign, a.status, errors.New("not an InfluxDB answer"))
 	}
 	if t := a.header.Get("Content-Type"); t != msgpackType {
-		return c.fail(r, mirror.Foreign, a.status, fmt.Errorf("not an InfluxDB answer (content type %q)", printable(t, 60)))
+		return c.fail(r, mirror.Foreign, a.status, fmt.Errorf("not an InfluxDB answer (content type %q)", printable(c.sent.hide(t), 60)))
 	}
 	if a.date == 0 {
 		return c.fail(r, mirror.Foreign, a.status, errors.New("answer without a Date header"))
@@ -51,6 +51,7 @@ func (c *Client) query(ctx context.Context, op string, statements []string, limi
 	case errors.As(err, &clash):
 		err = c.fail(r, mirror.Blocked, 0, clash)
 	case errors.As(err, &stmt):
+		stmt.Text = c.sent.hide(stmt.Text)
 		kind := mirror.Broken
 		switch {
 		case strings.Contains(stmt.Text, errSystem):

@@ -26,8 +26,8 @@ var (
 const maxMessage = 64 << 10
 
 // message takes the server's words out of an error's body: JSON of 1.x or 2.x, msgpack of 1.x where that was asked for, or the beginning of
-// whatever it is, made printable.
-func message(body io.Reader) (text string, ours bool) {
+// whatever it is, made printable; hide takes out what must not be shown before any of it is cut.
+func message(body io.Reader, hide func(string) string) (text string, ours bool) {
 	b, _ := io.ReadAll(io.LimitReader(body, maxMessage))
 	var e struct {
 		Message string `json:"message"`
@@ -42,7 +42,7 @@ func message(body io.Reader) (text string, ours bool) {
 	text = strings.TrimSpace(string(b))
 	if v, _, err := msgp.ReadMapStrIntfBytes(b, nil); err == nil {
 		if s, ok := v["error"].(string); ok && s != "" {
-			return printable(s, 400), true
+			return printable(hide(s), 400), true
 		}
 	}
 	if json.Unmarshal(b, &e) == nil && e.Message+e.Error != "" {
@@ -56,7 +56,7 @@ func message(body io.Reader) (text string, ours bool) {
 	if text == "" {
 		return "no reason given", ours
 	}
-	return printable(text, 400), ours
+	return printable(hide(text), 400), ours
 }
 
 // printable makes a peer's text safe for a terminal and cuts it to n bytes.

@@ -64,7 +64,7 @@ var (
 // refusal says what a status other than 2xx means.
 func (c *Client) refusal(r *request, resp *http.Response, a *answer) error {
 	body, _ := io.ReadAll(io.LimitReader(a.body, 64<<10))
-	text, ours := message(bytes.NewReader(body))
+	text, ours := message(bytes.NewReader(body), c.sent.hide)
 	if resp.StatusCode/100 == 3 {
 		return c.redirected(r, resp)
 	}
@@ -119,7 +119,7 @@ func (c *Client) redirected(r *request, resp *http.Response) error {
 		return c.fail(r, mirror.Foreign, resp.StatusCode, errors.New("redirects elsewhere; does something else listen there"))
 	}
 	to.User, to.RawQuery, to.Fragment, to.RawFragment = nil, "", "", ""
-	where := printable(to.String(), 200)
+	where := printable(c.sent.hide(to.String()), 200)
 	if base, same := strings.CutSuffix(where, r.path); same && base != c.o.URL.String() {
 		return c.fail(r, mirror.Blocked, resp.StatusCode, fmt.Errorf("redirects to %s; put that address in the config", base))
 	}
