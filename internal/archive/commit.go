@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,7 +87,7 @@ func (w *Writer) choose(files []file) []share {
 	var out []share
 	for start, s := range w.groups {
 		sh := share{window: w.grid.Group(start)}
-		lo, _ := slices.BinarySearchFunc(files, s.Start, func(f file, t int64) int { return cmpTime(f.Last, t) })
+		lo, _ := slices.BinarySearchFunc(files, s.Start, func(f file, t int64) int { return cmp.Compare(f.Last, t) })
 		hi := lo
 		samples, bytes := s.samples, s.bytes
 		take := func(i int) {
@@ -119,7 +120,7 @@ func (w *Writer) choose(files []file) []share {
 		slices.Sort(sh.taken)
 		out = append(out, sh)
 	}
-	slices.SortFunc(out, func(a, b share) int { return cmpTime(a.window.Start, b.window.Start) })
+	slices.SortFunc(out, func(a, b share) int { return cmp.Compare(a.window.Start, b.window.Start) })
 	return out
 }
 
@@ -262,7 +263,7 @@ func (c *change) publish(old *manifest, lost []file) error {
 		}
 	}
 	next.files = append(next.files, c.files...)
-	slices.SortFunc(next.files, func(a, b file) int { return cmpTime(a.First, b.First) })
+	slices.SortFunc(next.files, func(a, b file) int { return cmp.Compare(a.First, b.First) })
 	before := int64(math.MinInt64)
 	for _, f := range next.files {
 		if f.First <= before {

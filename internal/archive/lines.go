@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ type cursor interface {
 
 // order is by time, then by series key.
 func order(a, b *lineproto.Parts) int {
-	if c := cmpTime(a.Time, b.Time); c != 0 {
+	if c := cmp.Compare(a.Time, b.Time); c != 0 {
 		return c
 	}
 	return bytes.Compare(a.Key, b.Key)

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -220,22 +221,12 @@ func sumOf(f mirror.Fingerprint) string {
 
 // overlapping returns the files that may hold something of w.
 func (m *manifest) overlapping(w mirror.Window) []file {
-	i, _ := slices.BinarySearchFunc(m.files, w.Start, func(f file, t int64) int { return cmpTime(f.Last, t) })
+	i, _ := slices.BinarySearchFunc(m.files, w.Start, func(f file, t int64) int { return cmp.Compare(f.Last, t) })
 	j := i
 	for j < len(m.files) && m.files[j].First < w.Stop {
 		j++
 	}
 	return m.files[i:j]
-}
-
-func cmpTime(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // digest is a SHA-256.

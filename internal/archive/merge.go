@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"influxmirror/internal/lineproto"
@@ -31,7 +32,7 @@ func (p *pile) reset() { p.text, p.spots = p.text[:0], p.spots[:0] }
 // sort puts the lines in order; equal ones stay in the order they came in.
 func (p *pile) sort() {
 	slices.SortFunc(p.spots, func(a, b spot) int {
-		if c := cmpTime(a.time, b.time); c != 0 {
+		if c := cmp.Compare(a.time, b.time); c != 0 {
 			return c
 		}
 		if c := bytes.Compare(p.text[a.start:a.key], p.text[b.start:b.key]); c != 0 {

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -167,10 +168,9 @@ func (m model) survey(t fataler, b *Bucket, req mirror.SurveyRequest) {
 		t.Fatal(err)
 	}
 	want := map[step]uint64{}
-	at := surveying{req: req}
 	for p := range m {
 		if req.Window.Contains(p.time) {
-			want[step{p.measurement, at.step(p.time).Intersect(req.Window)}]++
+			want[step{p.measurement, req.Step(p.time).Intersect(req.Window)}]++
 		}
 	}
 	if !maps.Equal(got, want) {
@@ -180,7 +180,7 @@ func (m model) survey(t fataler, b *Bucket, req mirror.SurveyRequest) {
 		if c := strings.Compare(a.measurement, b.measurement); c != 0 {
 			return c
 		}
-		return cmpTime(a.window.Start, b.window.Start)
+		return cmp.Compare(a.window.Start, b.window.Start)
 	}) {
 		t.Fatalf("out of order: %v", order)
 	}

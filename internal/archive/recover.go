@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -157,7 +158,7 @@ func (b *Bucket) rebuild(ctx context.Context, d *disk, dir, measurement string) 
 	if m.measurement = hasher.measurement; m.measurement == "" {
 		return nil, nil // the name was shortened, and no file tells it
 	}
-	slices.SortFunc(m.files, func(a, b file) int { return cmpTime(a.First, b.First) })
+	slices.SortFunc(m.files, func(a, b file) int { return cmp.Compare(a.First, b.First) })
 	for t := range hasher.tags {
 		m.tags = append(m.tags, t)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"strconv"
 	"sync"
 
@@ -84,7 +83,7 @@ func (s *surveying) run() error {
 		if bad != "" && s.b.o.Side == mirror.TargetSide {
 			continue
 		}
-		at := s.step(f.First)
+		at := s.req.Step(f.First)
 		if window.Covers(f.window()) && at.Contains(f.Last) {
 			if err := s.put(at, f.Print); err != nil {
 				return err
@@ -96,7 +95,7 @@ func (s *surveying) run() error {
 			return err
 		}
 		for _, st := range list {
-			if err := s.put(s.step(st.start), st.print); err != nil {
+			if err := s.put(s.req.Step(st.start), st.print); err != nil {
 				return err
 			}
 		}
@@ -127,22 +126,6 @@ func (s *surveying) tell() error {
 	}
 	s.from, s.sum = s.cur.Window.Stop, mirror.Fingerprint{}
 	return s.fn(n)
-}
-
-// step returns the step that holds t, clipped to the axis.
-func (s *surveying) step(t int64) mirror.Window {
-	r := (t%s.req.Width - s.req.Offset%s.req.Width) % s.req.Width
-	if r < 0 {
-		r += s.req.Width
-	}
-	w := mirror.Axis
-	if t >= mirror.MinTime+r {
-		w.Start = t - r
-	}
-	if rest := s.req.Width - r; t <= math.MaxInt64-rest {
-		w.Stop = t + rest
-	}
-	return w
 }
 
 // stepPrint is what one file holds of one step.
@@ -201,7 +184,7 @@ func (s *surveying) count(u *unpacker, w mirror.Window) (list []stepPrint, _ err
 			continue
 		}
 		if len(list) == 0 || !step.Contains(l.Time) {
-			step = s.step(l.Time)
+			step = s.req.Step(l.Time)
 			list = append(list, stepPrint{start: max(step.Start, w.Start)})
 			if err := s.ctx.Err(); err != nil {
 				return nil, err
@@ -218,7 +201,7 @@ func (s *surveying) count(u *unpacker, w mirror.Window) (list []stepPrint, _ err
 func (s *surveying) spread(f *file, w mirror.Window) (list []stepPrint) {
 	left := f.Print.Count
 	for t := w.Start; t < w.Stop && left > 0; {
-		step := s.step(t)
+		step := s.req.Step(t)
 		list = append(list, stepPrint{t, mirror.Fingerprint{Count: 1, Lo: binary.BigEndian.Uint64(f.SHA256[:8])}})
 		left--
 		t = step.Stop

@@ -262,19 +262,19 @@ func (s *survey) add(name string) {
 		}
 	}
 	if w.Start == mirror.MinTime {
-		inner.Start = s.step(w.Start).Stop
+		inner.Start = s.req.Step(w.Start).Stop
 		if inner.Start < math.MaxInt64-s.req.Width {
 			inner.Start += s.req.Width // one more: the rounding of the server overflows in the first step
 		}
 		inner.Start = min(inner.Start, w.Stop)
-		first := mirror.Window{Start: w.Start, Stop: min(s.step(w.Start).Stop, w.Stop)}
+		first := mirror.Window{Start: w.Start, Stop: min(s.req.Step(w.Start).Stop, w.Stop)}
 		put(firstEdge, list, first, "")
 		if first.Stop < inner.Start {
 			put(firstEdge, list, mirror.Window{Start: first.Stop, Stop: inner.Start}, "")
 		}
 	}
 	if w.Stop == math.MaxInt64 {
-		inner.Stop = max(s.step(w.Stop-1).Start, inner.Start)
+		inner.Stop = max(s.req.Step(w.Stop-1).Start, inner.Start)
 	}
 	if s.req.Sums {
 		list += ", sum(*::field)"
@@ -288,22 +288,6 @@ func (s *survey) add(name string) {
 	if whole {
 		put(after, counts(s.conflicts[name]), w, "")
 	}
-}
-
-// step returns the step that holds t, clipped to the axis.
-func (s *survey) step(t int64) mirror.Window {
-	r := (t%s.req.Width - s.req.Offset%s.req.Width) % s.req.Width
-	if r < 0 {
-		r += s.req.Width
-	}
-	w := mirror.Axis
-	if t >= mirror.MinTime+r {
-		w.Start = t - r
-	}
-	if rest := s.req.Width - r; t <= math.MaxInt64-rest {
-		w.Stop = t + rest
-	}
-	return w
 }
 
 // ask sends the batch and hands its steps on, each measurement's once it is complete and consistent.
@@ -353,7 +337,7 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 				}
 				found := mirror.Count{Measurement: a.measurement, Window: a.window, Samples: count}
 				if a.part == steps {
-					if found.Window = s.step(int64(row[0].Bits)).Intersect(a.window); found.Window.Empty() {
+					if found.Window = s.req.Step(int64(row[0].Bits)).Intersect(a.window); found.Window.Empty() {
 						return fmt.Errorf("%w: a count outside the window", errGrammar)
 					}
 				}
@@ -376,7 +360,7 @@ func (s *survey) ask(ctx context.Context, fn func(mirror.Count) error) error {
 		}
 		// After a restart 2.7.12 hides the oldest shard group from queries with an upper bound, while the whole axis shows it (facts 9).
 		if s.req.Window.Start == mirror.MinTime && sum+r.rest < r.total[0] && (!whole || r.total[0] == r.total[1]) {
-			r.found = append([]mirror.Count{{Measurement: name, Window: s.step(mirror.MinTime), Samples: r.total[0] - r.rest - sum}}, r.found...)
+			r.found = append([]mirror.Count{{Measurement: name, Window: s.req.Step(mirror.MinTime), Samples: r.total[0] - r.rest - sum}}, r.found...)
 			sum = r.total[0] - r.rest
 		}
 		if whole && (sum < r.total[0] || sum > r.total[1]) {

@@ -1,6 +1,9 @@
 package mirror
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Chunk is one measurement in one Window that lies inside one shard group: the unit of reading and writing.
 // Its Cells are the slices of Width nanoseconds from Window.Start on; the last one ends with the Window.
@@ -116,9 +119,9 @@ func (g *Group) Put(proofs []Proof, exceptions []Exception) {
 		g.Drop(p.Window)
 	}
 	g.Proofs = append(g.Proofs, proofs...)
-	slices.SortFunc(g.Proofs, func(a, b Proof) int { return compare(a.Window.Start, b.Window.Start) })
+	slices.SortFunc(g.Proofs, func(a, b Proof) int { return cmp.Compare(a.Window.Start, b.Window.Start) })
 	g.Exceptions = append(g.Exceptions, exceptions...)
-	slices.SortStableFunc(g.Exceptions, func(a, b Exception) int { return compare(a.Window.Start, b.Window.Start) })
+	slices.SortStableFunc(g.Exceptions, func(a, b Exception) int { return cmp.Compare(a.Window.Start, b.Window.Start) })
 }
 
 // Drop forgets every Proof that overlaps w, with its exceptions, and returns whether there was one.
@@ -203,16 +206,6 @@ func (g Group) Summary() Summary {
 		}
 	}
 	return s
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Refusals are what a target did not take of the lines written to one Chunk.

@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -132,6 +133,22 @@ type SurveyRequest struct {
 	Width        int64
 	Offset       int64
 	Sums         bool // a digest of numeric sums too
+}
+
+// Step returns the step that holds t, clipped to the axis.
+func (r SurveyRequest) Step(t int64) Window {
+	in := (t%r.Width - r.Offset%r.Width) % r.Width
+	if in < 0 {
+		in += r.Width
+	}
+	w := Axis
+	if t >= MinTime+in {
+		w.Start = t - in
+	}
+	if rest := r.Width - in; t <= math.MaxInt64-rest {
+		w.Stop = t + rest
+	}
+	return w
 }
 
 // Count is one step of a Survey that is not empty.

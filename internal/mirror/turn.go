@@ -1,6 +1,9 @@
 package mirror
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Turn returns what p says in the other direction, where its source is the target.
 func (p Proof) Turn() Proof {
@@ -48,7 +51,7 @@ func (g Group) Turn() Group {
 		}
 	}
 	if added {
-		slices.SortStableFunc(out.Exceptions, func(a, b Exception) int { return compare(a.Window.Start, b.Window.Start) })
+		slices.SortStableFunc(out.Exceptions, func(a, b Exception) int { return cmp.Compare(a.Window.Start, b.Window.Start) })
 	}
 	return out
 }
