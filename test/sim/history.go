@@ -22,7 +22,7 @@ import (
 func newWorld(seed uint64, dir string) (*world, error) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	one := func(in int) bool { return rnd.IntN(in) == 0 }
-	w := &world{rnd: rnd, dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), checked: map[slot][]mirror.Proof{}, settings: engine.Settings{Name: "m", Wait: margin}}
+	w := &world{rnd: rnd, dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), checked: map[slot][]mirror.Proof{}, counts: map[string]int{}, settings: engine.Settings{Name: "m", Wait: margin}}
 	w.compress, w.odd = one(3), one(3)
 	if one(4) {
 		w.settings.Scrub = week
