@@ -47,7 +47,8 @@ func (m *Mirror) overtaken(ctx context.Context, e ends) ([]mirror.Window, error)
 	}
 	var was seen
 	if m.Other != nil {
-		if _, err := m.Other.State(ctx, seenNote, &was); err != nil {
+		var err error
+		if was, _, err = recall(ctx, m.Other, m.Forth); err != nil {
 			return nil, err
 		}
 	}
@@ -78,15 +79,28 @@ func (s seen) untouched(later mirror.Counters, id string) bool {
 	return known == there && old == n
 }
 
-// HandOver lets the Mirror of the other direction, whose notes are given, go on after this recovery without reading again what it wrote: to that
+// HandOver lets Mirrors of the other direction, whose notes are given, go on after this recovery without reading again what it wrote: to such a
 // Mirror its writes look like any others at the source. Shards that somebody else wrote to between the last Pass of that Mirror and this recovery stay to be read again.
 // What somebody writes over during the recovery, in a shard that it writes to, shows in no counter then: verify --full finds it.
 func (m *Mirror) HandOver(ctx context.Context, other Notes) error {
-	var was seen
-	if _, err := other.State(ctx, seenNote, &was); err != nil {
+	var doc seen
+	if _, err := other.State(ctx, seenNote, &doc); err != nil {
 		return err
 	}
-	now := seen{Source: m.seen.Target, Target: m.seen.Source, Moved: was.Moved, SourceShards: m.seen.TargetShards, TargetShards: m.seen.SourceShards, Took: was.Took}
+	now := m.handed(doc)
+	for digest, was := range doc.Others {
+		now.Others = with(now.Others, digest, m.handed(was))
+	}
+	if err := other.SetState(ctx, seenNote, now); err != nil {
+		return err
+	}
+	return m.ledger.SetState(ctx, beganNote, nil)
+}
+
+// handed is what a Mirror of the other direction that has seen this goes on from.
+func (m *Mirror) handed(was seen) seen {
+	now := seen{Source: m.seen.Target, Target: m.seen.Source, Moved: was.Moved, SourceShards: m.seen.TargetShards, TargetShards: m.seen.SourceShards, Took: was.Took,
+		Digest: was.Digest}
 	if now.Source.Started != m.began.Started {
 		now.Source = mirror.Counters{} // restarted meanwhile
 	}
@@ -101,18 +115,5 @@ func (m *Mirror) HandOver(ctx context.Context, other Notes) error {
 	if now.Source.Known() {
 		now.Source.Shards = shards
 	}
-	if err := other.SetState(ctx, seenNote, now); err != nil {
-		return err
-	}
-	return m.ledger.SetState(ctx, beganNote, nil)
-}
-
-// LookAgain makes the next Pass of the Mirror with these notes look everywhere. Shards whose counters moved are read again as ever.
-func LookAgain(ctx context.Context, n Notes) error {
-	var was seen
-	if found, err := n.State(ctx, seenNote, &was); err != nil || !found {
-		return err
-	}
-	was.Whole = 0
-	return n.SetState(ctx, seenNote, was)
+	return now
 }

@@ -38,6 +38,8 @@ type seen struct {
 	Digest         string // of the Settings it was seen under
 	Backlog        bool   // something was unsettled: a new process has to look everywhere
 	Restarted      int64  // source clock when its server was found restarted; 0: never
+	// Others is what was seen under other Settings, by their Digest.
+	Others map[string]seen `json:",omitempty"`
 }
 
 // scope says where a Pass has to look.
@@ -69,7 +71,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	}
 	age := now - m.seen.Whole
 	switch blind := m.seenKnown && !(e.src.Counters.Known() && e.dst.Counters.Known()); {
-	case insist || !m.seenKnown || m.seen.Whole == 0 || m.seen.Digest != m.digest() || age > wholeEvery || age < 0:
+	case insist || !m.seenKnown || m.seen.Whole == 0 || m.seen.Digest != m.Seen() || age > wholeEvery || age < 0:
 		s.whole = true
 	case blind:
 		// No counters to go by: the newest groups each time, everything as often as the survey's own cost allows.
@@ -137,8 +139,13 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	return s
 }
 
-// digest is of the settings that decide what is mirrored at all.
-func (m *Mirror) digest() string { return fmt.Sprint(m.Since, " ", m.Digest) }
+// Seen tells apart what Mirrors of one pair have seen: it is of the settings that decide what is mirrored at all.
+func (s Settings) Seen() string {
+	if s.Since == 0 {
+		s.Since = mirror.MinTime
+	}
+	return fmt.Sprint(s.Since, " ", s.Digest)
+}
 
 // counted is what the two surveys say of one measurement in one shard group.
 type counted struct {

@@ -27,6 +27,7 @@ type Settings struct {
 	Scrub   time.Duration                 // the target is read again and compared after this long; 0 never
 	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
 	Digest  string                        // of what is mirrored (filters): a change of it asks for a look at everything
+	Forth   string                        // of a recovery: what Seen returns for the Mirror of the other direction
 	Rank    int                           // among the Mirrors of the Gate: smaller goes first
 	Recover bool                          // the direction is turned round to give an emptied server back what it had
 	// Prefer says whose value stays where both have a different one of the same series, field and time; the zero value is the source. Where the
@@ -205,10 +206,11 @@ func (m *Mirror) bind(ctx context.Context, e ends) error {
 	}
 	m.sums = make(map[key]mirror.Summary, len(all))
 	for _, s := range all {
-		m.sums[key{s.Measurement, s.Window.Start}] = s
+		if m.wanted(s.Measurement) { // the rest is another Mirror's, or was this one's under other Settings
+			m.sums[key{s.Measurement, s.Window.Start}] = s
+		}
 	}
-	m.seen = seen{}
-	if m.seenKnown, err = l.State(ctx, seenNote, &m.seen); err != nil {
+	if m.seen, m.seenKnown, err = recall(ctx, l, m.Seen()); err != nil {
 		return err
 	}
 	if now := [2]string{e.src.Identity, e.dst.Identity}; m.bound != now {

@@ -147,7 +147,7 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	m.observe(Event{Kind: "plan", Left: len(work)})
 	if sc.whole {
 		// Kept now: whatever is found from here on was found after these counters were read.
-		m.seen.Whole, m.seen.Digest = e.src.Date, m.digest()
+		m.seen.Whole, m.seen.Digest = e.src.Date, m.Seen()
 	}
 	left, err := m.work(ctx, e, g, work, &r)
 	m.sort(left, &r, e.policy.Floor())
@@ -311,11 +311,11 @@ func (m *Mirror) remember(ctx context.Context, e ends, r Report) error {
 	m.seen.Backlog = len(m.backlog) > 0 || len(m.queue) > 0
 	m.seen.Target = m.ours(context.WithoutCancel(ctx), e.dst.Counters)
 	m.seenKnown = true
-	note := m.seen
+	kept := m.seen
 	if m.seen.Backlog {
-		note.Whole = 0 // another process does not know where it was
+		kept.Whole = 0 // another process does not know where it was
 	}
-	return m.ledger.SetState(context.WithoutCancel(ctx), seenNote, note)
+	return note(context.WithoutCancel(ctx), m.ledger, kept)
 }
 
 // ours returns the target's counters with what this Pass wrote itself: shards it wrote to as they are now, all others as they

@@ -106,9 +106,13 @@ func Resembles(ctx context.Context, l Ledger, side mirror.Side, end Source, floo
 	return same, other, nil
 }
 
-// void forgets every Proof of the pair: what they were about is not there any more.
+// void forgets every Proof of the pair, those of other Mirrors as well: what they were about is not there any more.
 func (m *Mirror) void(ctx context.Context) error {
-	for _, s := range m.ordered() {
+	all, err := m.ledger.Summaries(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
 		if err := m.keep(ctx, mirror.Group{Measurement: s.Measurement, Window: s.Window}); err != nil {
 			return err
 		}
