@@ -63,18 +63,20 @@ func (w *wired) carry(ctx context.Context, old *ledger.Pair, key, source, target
 	if err != nil {
 		return err
 	}
-	all, err := old.Summaries(ctx)
-	if err != nil {
+	// Only what this mirror mirrors: others may share the pair, and carry their own. Whatever an earlier move left there was never forgotten.
+	drop := func(p *ledger.Pair) error {
+		return w.wanted(ctx, p, func(g mirror.Group) error {
+			return p.Record(ctx, mirror.Group{Measurement: g.Measurement, Window: g.Window})
+		})
+	}
+	if err := drop(now); err != nil {
 		return err
 	}
-	for _, s := range all {
-		g, err := old.Group(ctx, s.Measurement, s.Window)
-		if err != nil {
-			return err
-		}
-		if err := now.Record(ctx, g); err != nil {
-			return err
-		}
+	if err := w.wanted(ctx, old, func(g mirror.Group) error { return now.Record(ctx, g) }); err != nil {
+		return err
+	}
+	if err := engine.Follow(ctx, old, now); err != nil {
+		return err
 	}
 	var known json.RawMessage // the owner's decision about exceptions
 	if found, err := old.State(ctx, knownNote, &known); err != nil {
@@ -88,5 +90,26 @@ func (w *wired) carry(ctx context.Context, old *ledger.Pair, key, source, target
 	if err := w.name(ctx); err != nil {
 		return err
 	}
-	return old.Forget(ctx)
+	return drop(old)
+}
+
+// wanted calls fn for what is remembered of each shard group that this mirror mirrors.
+func (w *wired) wanted(ctx context.Context, p *ledger.Pair, fn func(mirror.Group) error) error {
+	all, err := p.Summaries(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if !w.cfg.Includes(s.Measurement) {
+			continue
+		}
+		g, err := p.Group(ctx, s.Measurement, s.Window)
+		if err != nil {
+			return err
+		}
+		if err := fn(g); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -20,7 +20,7 @@ func (s *site) wireBack(x *recovery, set engine.Settings, how mode) *wired {
 	w.source = &sourceEnd{reader: openSource(turned.From, &turned), wired: w}
 	w.target = &targetEnd{writer: openTarget(turned.To, &turned), wired: w, how: how, said: map[string]bool{}, log: s.log.With("mirror", m.Name)}
 	set.Name, set.Wait, set.Wants, set.Gate = m.Name, m.Wait, m.Includes, s.gate
-	set.Digest = fmt.Sprint("recover ", m.Include, m.Exclude)
+	set.Digest, set.Forth = fmt.Sprint("recover ", m.Include, m.Exclude), s.settings(m).Seen()
 	w.Mirror = engine.New(set, w.source, w.target, w.bindBack, s.log)
 	return w
 }

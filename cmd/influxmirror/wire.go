@@ -247,12 +247,7 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	w := &wired{site: s, cfg: m}
 	w.source = &sourceEnd{reader: openSource(m.From, m), wired: w}
 	w.target = &targetEnd{writer: openTarget(m.To, m), wired: w, how: how, said: map[string]bool{}, log: log}
-	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: s.cfg.Rank(m),
-		Digest: fmt.Sprint(m.Include, m.Exclude, m.AddTags)}
-	if m.Since != nil {
-		set.Since = m.Since.UnixNano()
-	}
-	set.Until = s.until
+	set := s.settings(m)
 	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
 		if len(m.AddTags) > 0 && (m.From.Endpoint.Dir != "" || m.To.Endpoint.Dir != "") {
 			return nil, &engine.Blocked{Reason: "tags are added between servers only, not to or from a directory; nothing is written; leave add_tags out of mirror " + m.Name}
@@ -265,6 +260,16 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 	}
 	w.Mirror = engine.New(set, w.source, w.target, open, s.log)
 	return w
+}
+
+// settings are those of a mirror in its own direction.
+func (s *site) settings(m *config.Mirror) engine.Settings {
+	set := engine.Settings{Name: m.Name, Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: s.cfg.Rank(m), Until: s.until,
+		Digest: fmt.Sprint(m.Include, m.Exclude, m.AddTags)}
+	if m.Since != nil {
+		set.Since = m.Since.UnixNano()
+	}
+	return set
 }
 
 func (w *wired) close() {
