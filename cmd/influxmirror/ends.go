@@ -38,24 +38,31 @@ type namer interface {
 	BucketName(ctx context.Context, id string) (string, error)
 }
 
-// openSource opens what m reads. Its series come with the tags that m adds.
-func openSource(r config.Ref, m *config.Mirror) reader {
+// openSource opens what is read of m, or what gives when m goes back.
+func openSource(r config.Ref, m *config.Mirror, back bool) reader {
 	if r.Endpoint.Dir != "" {
 		return openArchive(mirror.SourceSide, r)
 	}
-	o := options(mirror.SourceSide, r)
-	o.AddTags, o.Wants = m.AddTags, m.Includes
-	return influx.New(o)
+	return influx.New(mapped(options(mirror.SourceSide, r), m, !back))
 }
 
-// openTarget opens what m writes. Of a bucket that several sources share only what has the tags of m is seen.
-func openTarget(r config.Ref, m *config.Mirror) writer {
+// openTarget opens what is written of m, or what receives when m goes back.
+func openTarget(r config.Ref, m *config.Mirror, back bool) writer {
 	if r.Endpoint.Dir != "" {
 		return openArchive(mirror.TargetSide, r)
 	}
-	o := options(mirror.TargetSide, r)
-	o.Only = m.AddTags
-	return influx.NewTarget(o)
+	return influx.NewTarget(mapped(options(mirror.TargetSide, r), m, back))
+}
+
+// mapped says what of a bucket belongs to m: the series of the end that m copies from come with the tags that m adds, and of the other end, which several
+// may share, only what has them is seen.
+func mapped(o influx.Options, m *config.Mirror, from bool) influx.Options {
+	if from {
+		o.AddTags, o.Wants = m.AddTags, m.Includes
+	} else {
+		o.Only = m.AddTags
+	}
+	return o
 }
 
 // directory is an archive as an end.

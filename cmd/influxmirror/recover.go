@@ -199,9 +199,6 @@ func (a *app) recoveries(ctx context.Context, cfg *config.Config, names []string
 		return nil, err
 	}
 	for _, m := range chosen {
-		if len(m.AddTags) > 0 {
-			return nil, withCode(exitUsage, fmt.Errorf("mirror %s adds tags, and what the target holds of it cannot be told from the rest on the way back: copy it with a mirror of its own", m.Name))
-		}
 		onto, err := a.receiver(cfg, m, r)
 		if err != nil {
 			return nil, withCode(exitUsage, err)

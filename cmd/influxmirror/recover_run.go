@@ -17,8 +17,8 @@ func (s *site) wireBack(x *recovery, set engine.Settings, how mode) *wired {
 	turned := *m
 	turned.From, turned.To, turned.Create = m.To, x.onto, config.Create{AsSource: true}
 	w := &wired{site: s, cfg: &turned, back: true, onto: x.elsewhere()}
-	w.source = &sourceEnd{reader: openSource(turned.From, &turned), wired: w}
-	w.target = &targetEnd{writer: openTarget(turned.To, &turned), wired: w, how: how, said: map[string]bool{}, log: s.log.With("mirror", m.Name)}
+	w.source = &sourceEnd{reader: openSource(turned.From, &turned, true), wired: w}
+	w.target = &targetEnd{writer: openTarget(turned.To, &turned, true), wired: w, how: how, said: map[string]bool{}, log: s.log.With("mirror", m.Name)}
 	set.Name, set.Wait, set.Wants, set.Gate = m.Name, m.Wait, m.Includes, s.gate
 	set.Digest, set.Forth = fmt.Sprint("recover ", m.Include, m.Exclude), s.settings(m).Seen()
 	w.Mirror = engine.New(set, w.source, w.target, w.bindBack, s.log)

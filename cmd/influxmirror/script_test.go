@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"expand":   expand,
 			"stopped":  stopped,
 			"until":    until,
+			"holds":    holds,
 		},
 	})
 }
@@ -214,6 +215,16 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("no %q in %v", args[2], all)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// holds SIDE BUCKET TEXT… checks that the print of a bucket's samples holds every text; ! holds, that it holds none.
+func holds(ts *testscript.TestScript, neg bool, args []string) {
+	all := fmt.Sprint(server(ts, args[0]).Dump(args[1]))
+	for _, text := range args[2:] {
+		if strings.Contains(all, text) == neg {
+			ts.Fatalf("%q in %s", text, all)
+		}
 	}
 }
 

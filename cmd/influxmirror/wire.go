@@ -245,8 +245,8 @@ func (a *app) openFor(ctx context.Context, names []string, want access) (*site, 
 func (s *site) wire(m *config.Mirror, how mode) *wired {
 	log := s.log.With("mirror", m.Name)
 	w := &wired{site: s, cfg: m}
-	w.source = &sourceEnd{reader: openSource(m.From, m), wired: w}
-	w.target = &targetEnd{writer: openTarget(m.To, m), wired: w, how: how, said: map[string]bool{}, log: log}
+	w.source = &sourceEnd{reader: openSource(m.From, m, false), wired: w}
+	w.target = &targetEnd{writer: openTarget(m.To, m, false), wired: w, how: how, said: map[string]bool{}, log: log}
 	set := s.settings(m)
 	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
 		if len(m.AddTags) > 0 && (m.From.Endpoint.Dir != "" || m.To.Endpoint.Dir != "") {

@@ -48,7 +48,7 @@ type Options struct {
 	// Proxy is http://, https://, socks5:// or socks5h:// with a host and perhaps a user; nil: none, whatever the environment says.
 	Proxy *url.URL
 	// AddTags are added to every series that is read, by key: what is handed on, lines and Fingerprints, has them. A series that has such a tag is an
-	// error of kind Blocked. A Target with AddTags cannot be written.
+	// error of kind Blocked. A Target with AddTags takes lines that have them, and writes them without.
 	AddTags []mirror.Tag
 	// Only leaves nothing of the bucket to be seen but the series with all of these tags, which several sources share.
 	Only []mirror.Tag

@@ -1,12 +1,14 @@
 package influx
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
 )
 
@@ -73,6 +75,38 @@ func (m *mapping) tagged(measurement string, tags []mirror.Tag) ([]mirror.Tag, e
 	}
 	slices.SortFunc(m.merged, func(a, b mirror.Tag) int { return strings.Compare(a.Key, b.Key) })
 	return m.merged, nil
+}
+
+// untagged appends canonical lines without the tags, all of which every line has: what was read with added tags is written back without them.
+func untagged(b, lines []byte, tags []mirror.Tag) ([]byte, error) {
+	var out [][]byte
+	for _, t := range tags {
+		out = append(out, lineproto.AppendKey(nil, "", []mirror.Tag{t}))
+	}
+	for len(lines) > 0 {
+		var line []byte
+		line, lines = lineproto.Next(lines)
+		from, left := 0, len(out) // of the part of the key that begins here
+		for i, inKey := 0, true; inKey; i++ {
+			if i == len(line) {
+				return b, fmt.Errorf("no line: %s", printable(string(line), 80))
+			}
+			if line[i] != ',' && line[i] != ' ' || i > 0 && line[i-1] == '\\' {
+				continue
+			}
+			if part := line[from:i]; slices.ContainsFunc(out, func(t []byte) bool { return bytes.Equal(t, part) }) {
+				left--
+			} else {
+				b = append(b, part...)
+			}
+			from, inKey = i, line[i] == ','
+		}
+		if left != 0 {
+			return b, fmt.Errorf("a line without the tags that were added: %s", printable(string(line), 80))
+		}
+		b = append(b, line[from:]...)
+	}
+	return b, nil
 }
 
 // mappable makes sure, before anything is copied, that the tags can be asked for and that no measurement that is mirrored has one that is to be added. It

@@ -186,3 +186,24 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// TestUntagged: what was read with added tags is written without them, whatever else the line holds.
+func TestUntagged(t *testing.T) {
+	tags := []mirror.Tag{{Key: "a b", Value: "x,y"}, {Key: "site", Value: "mc"}}
+	for in, want := range map[string]string{
+		"m,a\\ b=x\\,y,site=mc v=1 1\n":                                         "m v=1 1\n",
+		"m,a\\ b=x\\,y,host=h,site=mc,z=1 v=1 1\n":                              "m,host=h,z=1 v=1 1\n",
+		"m\\,site\\=mc,a\\ b=x\\,y,k=1\\,site\\=mc,site=mc s=\",site=mc \" 1\n": "m\\,site\\=mc,k=1\\,site\\=mc s=\",site=mc \" 1\n",
+		"m,a\\ b=x\\,y,site=mc v=1 1\nn,a\\ b=x\\,y,site=mc,t=1 v=2 2\n":        "m v=1 1\nn,t=1 v=2 2\n",
+	} {
+		got, err := untagged(nil, []byte(in), tags)
+		if err != nil || string(got) != want {
+			t.Errorf("%q: %q, want %q: %v", in, got, want, err)
+		}
+	}
+	for _, in := range []string{"m,site=mc v=1 1\n", "m,a\\ b=x\\,y,site=other v=1 1\n", "m,a\\ b=x\\,y,site=mcx v=1 1\n", "m\n"} {
+		if got, err := untagged(nil, []byte(in), tags); err == nil {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}

@@ -41,6 +41,7 @@ type Writer struct {
 	full     []byte
 	zip      *gzip.Writer
 	body     bytes.Buffer
+	plain    []byte // the lines of body without added tags
 	inflight chan error
 	sending  []byte
 	refused  mirror.Refusals
@@ -49,9 +50,6 @@ type Writer struct {
 
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
-	if len(t.o.AddTags) > 0 {
-		return nil, errors.New("what is read with added tags cannot be written back")
-	}
 	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	t.mu.Lock()
 	grid, window, unsigned := mirror.NewGrid(t.probe.ShardGroup), t.window, t.unsigned
@@ -248,6 +246,13 @@ func (w *Writer) withoutStuck(lines []byte) []byte {
 
 // put sends one body. Only 204 means stored.
 func (w *Writer) put(lines []byte) error {
+	if tags := w.t.o.AddTags; len(tags) > 0 {
+		var err error
+		if w.plain, err = untagged(w.plain[:0], lines, tags); err != nil {
+			return err
+		}
+		lines = w.plain
+	}
 	body, packed := lines, w.t.compress()
 	if packed {
 		w.body.Reset()
