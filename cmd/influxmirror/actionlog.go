@@ -72,7 +72,7 @@ func (l *actionLog) add(level, format string, args ...any) {
 // put appends a line with a time of its own; the caller holds mu.
 func (l *actionLog) put(level, message string) {
 	l.last = max(time.Now().UnixNano(), l.last+1)
-	l.lines = append(l.lines, action{l.last, fmt.Sprintf("Logs,LOG_LEVEL=%s Message=\"%s\" %d\n", level, escape.Replace(message), l.last)})
+	l.lines = append(l.lines, action{l.last, fmt.Sprintf("Logs,LOG_LEVEL=%s Message=\"%s\" %d\n", level, visible(escape.Replace(message)), l.last)})
 }
 
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ", "\r", " ")

@@ -32,9 +32,9 @@ type screen struct {
 }
 
 func newScreen(a *app, broken func()) *screen {
-	s := &screen{app: a, result: a.out, out: a.out, json: a.flags.json, quiet: a.flags.quiet, broken: broken, started: time.Now()}
+	s := &screen{app: a, result: a.out, out: unguarded(a.out), json: a.flags.json, quiet: a.flags.quiet, broken: broken, started: time.Now()}
 	if s.json {
-		s.out = a.err
+		s.out = unguarded(a.err)
 	}
 	noColor, _ := a.env("NO_COLOR")
 	s.tty = isTerminal(s.out)

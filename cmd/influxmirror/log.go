@@ -13,7 +13,9 @@ import (
 )
 
 // handler makes the log for stderr: JSON, coloured lines on a terminal (of the service), else lines as every command says them.
-func (a *app) handler(service bool) slog.Handler {
+func (a *app) handler(service bool) slog.Handler { return visibleLog{a.format(service)} }
+
+func (a *app) format(service bool) slog.Handler {
 	level := slog.LevelInfo
 	switch {
 	case a.flags.verbose:
@@ -26,7 +28,7 @@ func (a *app) handler(service bool) slog.Handler {
 		return slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level})
 	case service && a.terminal && a.flags.logFormat != "text":
 		noColor, _ := a.env("NO_COLOR")
-		return tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: noColor != ""})
+		return tint.NewTextHandler(unguarded(a.err), &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: noColor != ""})
 	}
 	journal, _ := a.env("JOURNAL_STREAM") // journald writes the time itself
 	return &plain{w: a.err, mu: &sync.Mutex{}, level: level, dated: service && journal == ""}

@@ -75,7 +75,7 @@ func (p *progress) observe(e engine.Event) {
 		text += fmt.Sprintf(", %s read, %s written", count(p.samples, "sample"), count(p.written, "line"))
 	}
 	if p.site.terminal {
-		fmt.Fprintf(p.site.err, "\r\x1b[K%s", text)
+		fmt.Fprintf(unguarded(p.site.err), "\r\x1b[K%s", oneLine(text))
 		p.drawn = true
 		return
 	}
@@ -85,7 +85,7 @@ func (p *progress) observe(e engine.Event) {
 // clear takes the line off the terminal; the caller holds mu.
 func (p *progress) clear() {
 	if p.drawn {
-		fmt.Fprint(p.site.err, "\r\x1b[K")
+		fmt.Fprint(unguarded(p.site.err), "\r\x1b[K")
 		p.drawn = false
 	}
 }

@@ -38,12 +38,15 @@ type flags struct {
 }
 
 func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *app {
-	a := &app{in: in, out: out, err: err, env: env, terminal: isTerminal(err)}
+	a := &app{in: in, out: guard(out), err: guard(err), env: env, terminal: isTerminal(err)}
 	a.log = slog.New(a.handler(false))
 	return a
 }
 
 func isTerminal(stream any) bool {
+	if g, ok := stream.(*guarded); ok {
+		stream = g.w
+	}
 	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }

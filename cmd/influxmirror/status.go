@@ -85,7 +85,7 @@ func (a *app) status(ctx context.Context, watch bool, limit time.Duration) error
 			return a.nagios(all, limit)
 		}
 		if watch && !a.flags.json && isTerminal(a.out) {
-			fmt.Fprint(a.out, "\x1b[H\x1b[2J")
+			fmt.Fprint(unguarded(a.out), "\x1b[H\x1b[2J")
 		}
 		if a.flags.json {
 			err = a.print(all)

@@ -81,6 +81,7 @@ var (
 	secretInLine    = regexp.MustCompile(`(?i)(token|passw(?:or)?d|passphrase|secret|api_?key)["']?\s*:`)
 	secretInComment = regexp.MustCompile(`(?i)\s#.*(token|passw(?:or)?d|passphrase|secret|api_?key)["']?\s*[:=]`)
 	userInURL       = regexp.MustCompile(`://.*@`)
+	queryInURL      = regexp.MustCompile("://[^\\s\"']*?[?#]([^\\s\"']+)")
 	keyLine         = regexp.MustCompile(`^\s*(- +)*[\w"'<]+\s*:`)
 )
 
@@ -131,6 +132,11 @@ func (s *source) show(line, column int) (text string, caret int) {
 	for _, m := range userInURL.FindAllStringIndex(whole, -1) {
 		from, to := utf8.RuneCountInString(whole[:m[0]])+3, utf8.RuneCountInString(whole[:m[1]])-1
 		for i := from; i < to; i++ {
+			hide[i] = true
+		}
+	}
+	for _, m := range queryInURL.FindAllStringSubmatchIndex(whole, -1) {
+		for i := utf8.RuneCountInString(whole[:m[2]]); i < utf8.RuneCountInString(whole[:m[3]]); i++ {
 			hide[i] = true
 		}
 	}
