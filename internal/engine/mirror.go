@@ -67,6 +67,7 @@ type Mirror struct {
 		noticed int64  // target clock
 	}
 	backlog   map[key]bool               // slots to look at again in the next Pass
+	doubted   map[key]bool               // slots of which a Proof was found to be wrong
 	looked    map[key]uint64             // slots this Pass looked at, with the source's count
 	explained map[cell][2]sums           // sums that differ between the sides although every Sample was compared
 	lost      [2]map[string]bool         // shards of source and target that could not be located
@@ -109,7 +110,7 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 		s.Gate = NewGate(lanes)
 	}
 	m := &Mirror{Settings: s, fewer: map[key]uint64{}, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
-		backlog: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, touched: map[key]bool{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+		backlog: map[key]bool{}, doubted: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, touched: map[key]bool{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 	m.limit.Store(maxChunk / 2)
 	return m
 }

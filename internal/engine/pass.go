@@ -88,6 +88,9 @@ func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, sco
 			return nil, sc, err
 		}
 	}
+	if err := m.exchanged(ctx, e); err != nil {
+		return nil, sc, err
+	}
 	sc.again = map[key]bool{}
 	for _, t := range m.queue {
 		if t.Reason == plan.Changed {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"influxmirror/internal/mirror"
@@ -79,6 +80,29 @@ func (m *Mirror) recheck(ctx context.Context, e ends) error {
 	return nil
 }
 
+// exchanged reads an archive again where another hand than this Mirror's changed its files since the last Pass, and drops the Proofs that it no longer
+// bears out: what is put back from a backup has the identity of what was there, and as many samples. Its counters tell files apart, and it is near.
+func (m *Mirror) exchanged(ctx context.Context, e ends) error {
+	if !m.seenKnown || !strings.HasPrefix(e.dst.Identity, "archive:") {
+		return nil
+	}
+	moved, all := m.seen.Target.Moved(e.dst.Counters)
+	all = !all
+	var where []mirror.Window
+	for _, id := range moved {
+		w, known := m.seen.TargetShards[id]
+		where, all = append(where, w), all || !known
+	}
+	for _, s := range m.ordered() {
+		if all || slices.ContainsFunc(where, s.Window.Overlaps) {
+			if err := m.checkTarget(ctx, e, s, mirror.Axis, math.MaxInt64); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // ordered lists the Summaries by measurement and time.
 func (m *Mirror) ordered() []mirror.Summary {
 	m.mu.Lock()
@@ -137,7 +161,8 @@ func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mi
 			if err := m.forget(ctx, s.Measurement, s.Window, p.Window); err != nil {
 				return err
 			}
-			m.backlog[key{s.Measurement, s.Window.Start}] = true
+			k := key{s.Measurement, s.Window.Start}
+			m.backlog[k], m.doubted[k] = true, true
 		}
 	}
 	if len(fresh) == 0 {

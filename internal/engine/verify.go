@@ -24,6 +24,10 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 	v := Verdict{Mirror: m.Name, Date: e.src.Date, Source: e.src, Target: e.dst, Rows: map[Row]Tally{}, Unreadable: map[string]string{}}
 	m.restarted(e)
 	v.loading = m.loading(e)
+	clear(m.doubted)
+	if err := m.exchanged(ctx, e); err != nil {
+		return v, err
+	}
 	found, err := m.count(ctx, e, &v)
 	if err != nil {
 		return v, err
@@ -35,7 +39,7 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 	dirty := false
 	for i, k := range keys {
 		m.observe(Event{Kind: "verify", Left: len(keys) - i})
-		wrong, err := m.verifyGroup(ctx, e, &v, k, found[k], full)
+		wrong, err := m.verifyGroup(ctx, e, &v, k, found[k], full || m.doubted[k])
 		if err != nil {
 			return v, err
 		}
