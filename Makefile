@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
-.PHONY: build demo test matrix soak teeth link servers bench fuzz lint clean
+.PHONY: build demo test matrix soak histories teeth link servers bench fuzz lint clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN := bin/influxmirror
@@ -21,6 +21,11 @@ test:
 	else echo "left out: tests against real InfluxDB servers (they need cargo to build)"; fi
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go test -timeout 30m ./...
+
+# Many more of the histories and failing calls that `make test` tries some of.
+HISTORIES ?= 2000
+histories:
+	CGO_ENABLED=0 go test -count=1 -timeout 60m -run 'Histories|KeptSeeds|FailingCalls' ./test/sim -histories $(HISTORIES) -long 6 -seeds 200 -calls 5000
 
 # Every planted bug has to be caught by the test it names. `make test` tries a few of them, others each day.
 teeth:

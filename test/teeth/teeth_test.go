@@ -20,7 +20,7 @@ var (
 const module = "../.."
 
 // least is how many planted bugs there have to be.
-const least = 20
+const least = 35
 
 func patches(t *testing.T) []Patch {
 	t.Helper()
