@@ -52,7 +52,7 @@ func (c *Client) listV2(ctx context.Context) (all []Listed, err error) {
 	seen := map[string]bool{} // by id
 	for {
 		var page struct {
-			Buckets []bucketDoc `json:"buckets"`
+			Buckets list[bucketDoc] `json:"buckets"`
 		}
 		query := url.Values{"org": {c.o.Org}, "limit": {strconv.Itoa(bucketPage)}, "offset": {strconv.Itoa(len(seen))}}
 		_, err := c.json(ctx, listOp, "/api/v2/buckets", query, &page)

@@ -63,10 +63,10 @@ func (t *Target) CreateBucket(ctx context.Context, retention, shardGroup time.Du
 // orgID looks up the organisation by its name. A token for buckets alone sees no organisation.
 func (c *Client) orgID(ctx context.Context) (string, error) {
 	var list struct {
-		Orgs []struct {
+		Orgs list[struct {
 			ID   string `json:"id"`
 			Name string `json:"name"`
-		} `json:"orgs"`
+		}] `json:"orgs"`
 	}
 	op := "find organisation " + strconv.Quote(c.o.Org)
 	if _, err := c.json(ctx, op, "/api/v2/orgs", url.Values{"org": {c.o.Org}}, &list); err != nil {

@@ -21,6 +21,8 @@ const (
 	maxText    = 2 << 20   // of one string in a small answer; servers take 1 MiB
 	maxValue   = 32 << 20  // of one string value; 1.6 takes as much as a request may hold, 25 MB
 	maxHead    = 16 << 20  // of all tags, or all columns, of one series
+	maxCells   = 1 << 20   // of a small answer, in all rows
+	maxTables  = 1 << 18   // of a small answer
 )
 
 var errGrammar = errors.New("answer is not what InfluxDB sends")
@@ -339,7 +341,9 @@ func (d *decoder) tables(statements int) ([]table, error) {
 	err := d.run(statements, func(b *block) error {
 		t := table{block: *b}
 		t.Tags, t.Columns = slices.Clone(b.Tags), slices.Clone(b.Columns)
-		out = append(out, t)
+		if out = append(out, t); len(out) > maxTables {
+			return fmt.Errorf("%w: too many series", errGrammar)
+		}
 		return nil
 	}, func(n uint32) error {
 		row := make([]cell, n)
@@ -349,7 +353,7 @@ func (d *decoder) tables(statements int) ([]table, error) {
 				return err
 			}
 		}
-		if total += len(row); total > 1<<22 {
+		if total += len(row); total > maxCells {
 			return fmt.Errorf("%w: too many values", errGrammar)
 		}
 		out[len(out)-1].Rows = append(out[len(out)-1].Rows, row)

@@ -48,7 +48,9 @@ func (p *plan) references(s string) error {
 		if !ok {
 			return fmt.Errorf("%w: plan says %q", errGrammar, printable(s, 100))
 		}
-		rest = next
+		if rest = next; len(p.fields)+len(p.tags) >= maxColumns {
+			return fmt.Errorf("%w: a plan of more than %d columns", errGrammar, maxColumns)
+		}
 		if kind == "tag" {
 			p.tags = append(p.tags, name)
 			continue

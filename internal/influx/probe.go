@@ -2,6 +2,7 @@ package influx
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,19 +104,46 @@ func (c *Client) identify(ctx context.Context, p *mirror.Probe) error {
 	return nil
 }
 
+// maxList is how many entries of a document are taken: more buckets, mappings or tokens no page and no server has.
+const maxList = 20_000
+
+// list is an array in a document, of which no more is made than that many entries: a few bytes of JSON are many of a struct.
+type list[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *list[T]) UnmarshalJSON(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	switch t, err := dec.Token(); {
+	case err != nil || t == nil: // null is no entry
+		return err
+	case t != json.Delim('['):
+		return errGrammar
+	}
+	for dec.More() {
+		var one T
+		if err := dec.Decode(&one); err != nil {
+			return err
+		}
+		if *l = append(*l, one); len(*l) > maxList {
+			return fmt.Errorf("%w: a list of more than %d entries", errGrammar, maxList)
+		}
+	}
+	return nil
+}
+
 type bucketDoc struct {
 	ID             string `json:"id"`
 	OrgID          string `json:"orgID"`
 	Name           string `json:"name"`
-	RetentionRules []struct {
+	RetentionRules list[struct {
 		EverySeconds              int64 `json:"everySeconds"`
 		ShardGroupDurationSeconds int64 `json:"shardGroupDurationSeconds"`
-	} `json:"retentionRules"`
+	}] `json:"retentionRules"`
 }
 
 func (c *Client) bucket(ctx context.Context, p *mirror.Probe) error {
 	var list struct {
-		Buckets []bucketDoc `json:"buckets"`
+		Buckets list[bucketDoc] `json:"buckets"`
 	}
 	op := "find bucket " + strconv.Quote(c.o.Bucket)
 	if err := c.wholeLogin(op); err != nil {
@@ -163,12 +191,12 @@ func isID(s string) bool {
 func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 	d := databaseOf(c.o.Bucket)
 	var rows struct {
-		Content []struct {
+		Content list[struct {
 			Database        string `json:"database"`
 			RetentionPolicy string `json:"retention_policy"`
 			BucketID        string `json:"bucketID"`
 			Default         bool   `json:"default"`
-		} `json:"content"`
+		}] `json:"content"`
 	}
 	if _, err := c.json(ctx, "read DBRP mappings", "/api/v2/dbrps", url.Values{"orgID": {p.OrgID}, "db": {d.name}}, &rows); err != nil {
 		return err
@@ -182,11 +210,11 @@ func (c *Client) reaches(ctx context.Context, p *mirror.Probe) error {
 	}
 	// An operator token sees other organisations' buckets, but /query always uses the token's own organisation.
 	var auths struct {
-		Authorizations []struct {
+		Authorizations list[struct {
 			Token string `json:"token"`
 			OrgID string `json:"orgID"`
 			Org   string `json:"org"`
-		} `json:"authorizations"`
+		}] `json:"authorizations"`
 	}
 	if _, err := c.json(ctx, "read the token's organisation", "/api/v2/authorizations", nil, &auths); err != nil {
 		if k := mirror.KindOf(err); k != mirror.Rights && k != mirror.Missing {

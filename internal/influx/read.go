@@ -173,6 +173,7 @@ type reading struct {
 	cur    *series
 	single series
 	known  map[string]*series // of the wide form, by tag values
+	weight int                // of known, in bytes
 	key    []byte
 	values []value
 	texts  []byte
@@ -187,8 +188,11 @@ type badKey struct {
 	reason string
 }
 
-// maxKnown bounds the memory of the wide form's series.
-const maxKnown = 60_000
+// What bounds the memory of the wide form's series: how many, and how many bytes of tag values.
+const (
+	maxKnown  = 60_000
+	maxWeight = 16 << 20
+)
 
 const (
 	explainStatement = 0

@@ -130,9 +130,11 @@ func (r *reading) rowTags(n int) (err error) {
 	r.key = key
 	s, ok := r.known[string(key)]
 	if !ok {
-		if len(r.known) >= maxKnown {
+		if len(r.known) >= maxKnown || r.weight > maxWeight {
 			clear(r.known)
+			r.weight = 0
 		}
+		r.weight += len(key)
 		var tags []mirror.Tag
 		for _, name := range r.plan.tags {
 			size := binary.BigEndian.Uint32(key)
