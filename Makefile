@@ -56,7 +56,7 @@ soak: servers
 	while :; do round=$$((round + 1)); seed=$$((seed + 1000)); echo "round $$round, seed $$seed"; \
 		go test -count=1 -timeout 60m ./test/matrix -run Matrix -all -seed $$seed || exit 1; \
 		go test -count=1 -timeout 60m ./test/sim -run Histories -seed $$seed -seeds 300 || exit 1; \
-		$(MAKE) --no-print-directory fuzz FUZZTIME=60s || exit 1; \
+		make --no-print-directory fuzz FUZZTIME=60s || exit 1; \
 		[ $$(date +%s) -lt $$end ] || break; \
 	done; echo "$$round rounds, nothing failed"
 
