@@ -96,7 +96,7 @@ func NewServer(o Options) *Server {
 		version: o.Version, reported: or(o.Reported, o.Version.String()), maxRows: o.MaxRows, oldDBRP: o.OldDBRP, now: o.Now, between: o.Between, auth: o.Auth, seed: o.Seed, listener: o.Listener,
 		closing: make(chan struct{}), tokens: map[string]*grant{}, users: map[string]*user{}, conns: map[net.Conn]bool{},
 	}
-	s.started = s.now()
+	s.started = s.start()
 	s.enforced = s.started
 	if o.Version == V2 {
 		s.Org, s.Token = or(o.Org, "lab"), or(o.Token, "token")
@@ -159,12 +159,15 @@ func (s *Server) track(c net.Conn, state http.ConnState) {
 	}
 }
 
+// start is now. No two servers start in the same nanosecond, though their clocks may stand still.
+func (s *Server) start() time.Time { return s.now().Add(-time.Duration(s.seed % 1e6)) }
+
 // Restart does to a client what a restart of a real server does: connections break, counters begin again, and the data is as it was, except
 // that the shard group of 1677 is no longer found by queries with an upper bound (the start of that group does not fit into nanoseconds).
 func (s *Server) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started = s.now()
+	s.started = s.start()
 	s.enforced = s.started
 	for _, b := range s.buckets {
 		for _, g := range b.groups {

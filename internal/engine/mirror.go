@@ -174,6 +174,9 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 	if mirror.Whole(e.src.Identity) == mirror.Whole(e.dst.Identity) {
 		return e, blocked("source and target are the same bucket (%s); give the target another bucket in the config", e.src.Identity)
 	}
+	if twice(e.src, e.dst) {
+		return e, blocked("source and target are the same bucket %s of one server, which has two addresses; nothing is written; give the target another bucket, and: influxmirror sync %s", e.src.Bucket, m.Name)
+	}
 	if m.ledger == nil || m.bound != [2]string{e.src.Identity, e.dst.Identity} {
 		if err := m.bind(ctx, e); err != nil {
 			return e, err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -19,6 +20,12 @@ const (
 
 // weak reports whether an identity is only an address: InfluxDB 1 has no ids, so another server at the same address has the same identity.
 func weak(identity string) bool { return strings.HasPrefix(identity, "influxdb1:") }
+
+// twice reports whether two weak identities are addresses of one bucket: no two servers began in the same nanosecond and have the same shards.
+func twice(a, b mirror.Probe) bool {
+	return weak(a.Identity) && weak(b.Identity) && a.Bucket == b.Bucket && a.Counters.Known() && a.Counters.Started == b.Counters.Started &&
+		maps.EqualFunc(a.Counters.Shards, b.Counters.Shards, func(_, _ uint64) bool { return true })
+}
 
 // recognition is when a bucket with a weak identity was last compared with its Proofs, and which start of its server that was.
 type recognition struct {
