@@ -46,7 +46,12 @@ func (w *wired) moved(ctx context.Context, key, source, target string) (*ledger.
 			return nil, err
 		}
 		if same == 0 {
-			return nil, nil
+			proven := false
+			err := w.wanted(ctx, old, func(mirror.Group) error { proven = true; return nil })
+			if err != nil || proven {
+				return nil, err
+			}
+			continue // nothing was proven, so that nothing can be mistaken for it
 		}
 		w.target.log.Info(fmt.Sprintf("%s %s: the bucket that was mirrored at another address, recognised by %d of %d windows of it; nothing has to be copied again",
 			end.side, end.at.URL(), same, same+other))

@@ -265,7 +265,7 @@ func (b *Bucket) acquire(d *disk) (fresh bool, err error) {
 	}
 	if !ok {
 		f.Close()
-		return false, b.fail(mirror.Blocked, "lock", fmt.Errorf("another process writes to %s", b.o.Dir))
+		return false, b.fail(mirror.Blocked, "lock", fmt.Errorf("another process writes to %s; nothing is lost; let it do this work, or stop it and try again", b.o.Dir))
 	}
 	info, err := f.Stat()
 	if err == nil {
