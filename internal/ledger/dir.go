@@ -48,7 +48,8 @@ func prepare(dir string) error {
 	return wrap(dir, "write in the state directory", os.Remove(f.Name()))
 }
 
-// size returns the length of a regular file, −1 if there is none, and refuses anything else, symbolic links above all.
+// size returns the length of a regular file, −1 if there is none, and refuses anything else, symbolic links above all, and a file that has
+// another name too: it may be somebody else's, and what is written here would be written there.
 func size(path string) (int64, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -58,6 +59,8 @@ func size(path string) (int64, error) {
 		return 0, err
 	case !info.Mode().IsRegular():
 		return 0, fmt.Errorf("%s is not a regular file (%s)", path, info.Mode().Type())
+	case names(info) > 1:
+		return 0, fmt.Errorf("%s is a hard link, and whatever shares it would be changed with it; copy it to a file of its own, and put that in its place", path)
 	}
 	return info.Size(), nil
 }

@@ -28,6 +28,14 @@ func checkPlace(dir string, info fs.FileInfo) error {
 	return nil
 }
 
+// names returns how many names a file has.
+func names(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
 // noSpace reports whether dir's file system has no room left for this user.
 func noSpace(dir string) bool {
 	var st syscall.Statfs_t

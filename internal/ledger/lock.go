@@ -43,6 +43,9 @@ func Acquire(dir string) (*Lock, error) {
 	if _, err := size(path); err != nil {
 		return nil, wrap(dir, "lock", err)
 	}
+	if err := makePrivate(path); err != nil {
+		return nil, wrap(dir, "lock", err)
+	}
 	f := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow), flock.SetPermissions(0o600))
 	ok, err := f.TryLock()
 	if err != nil {
