@@ -55,7 +55,7 @@ soak: servers
 	@end=$$(($$(date +%s) + $(HOURS) * 3600)); round=0; seed=$$(date +%s); \
 	while :; do round=$$((round + 1)); seed=$$((seed + 1000)); echo "round $$round, seed $$seed"; \
 		go test -count=1 -timeout 60m ./test/matrix -run Matrix -all -seed $$seed || exit 1; \
-		go test -count=1 -timeout 3h ./test/sim -run '^Test(Turning)?Histories$$' -seed $$seed -seeds 300 || exit 1; \
+		go test -count=1 -timeout 3h ./test/sim -run '^Test(Turning)?Histories$$' -seed $$seed -seeds 50 || exit 1; \
 		make --no-print-directory fuzz FUZZTIME=60s || exit 1; \
 		[ $$(date +%s) -lt $$end ] || break; \
 	done; echo "$$round rounds, nothing failed"
