@@ -121,6 +121,9 @@ func (w *world) tamper() {
 		return
 	}
 	s := all[w.rnd.IntN(len(all))]
+	if s.Time > mirror.MaxTime-int64(time.Hour) {
+		return // an hour later is no time
+	}
 	w.blind = true
 	switch w.rnd.IntN(5) {
 	case 0, 1:
