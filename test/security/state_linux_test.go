@@ -95,7 +95,7 @@ func TestStateOfAnother(t *testing.T) {
 }
 
 // Links that somebody put where the program reads and writes are not followed, and what they lead to stays as it is: X7.
-func TestLinksAreNotFollowed(t *testing.T) {
+func TestStateLinksAreNotFollowed(t *testing.T) {
 	for _, kind := range []string{"symbolic", "hard"} {
 		for _, name := range []string{"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "generation", "generation.new", "lock", "lock.json", "lock.json.new"} {
 			t.Run(kind+" "+name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 }
 
 // The same in a directory that is an archive: it may come from another machine.
-func TestLinksInAnArchive(t *testing.T) {
+func TestArchiveLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{"archive.json", "README.txt", ".lock", "data", "tmp", "data/cpu", "data/cpu/manifest.json"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
