@@ -68,7 +68,7 @@ func (a *app) accept(ctx context.Context, cfg *config.Config, m *config.Mirror, 
 	if err := w.name(ctx); err != nil {
 		return withCode(exitState, err)
 	}
-	fmt.Fprintf(a.out, "%s: accepted; next: influxmirror sync %s\n", m.Name, m.Name)
+	fmt.Fprintf(a.out, "%s: accepted; next: influxmirror sync %s\n", pasted(m), pasted(m))
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (a *app) acceptExceptions(ctx context.Context, cfg *config.Config, m *confi
 	defer s.close()
 	pair, _, err := s.ledger.Mirror(ctx, m.Name)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return withCode(exitUsage, fmt.Errorf("%s was never synced: it has no exceptions; next: influxmirror sync %s", m.Name, m.Name))
+		return withCode(exitUsage, fmt.Errorf("%s was never synced: it has no exceptions; next: influxmirror sync %s", pasted(m), pasted(m)))
 	}
 	if err != nil {
 		return withCode(exitState, err)

@@ -221,6 +221,14 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// pasted is a mirror's name in a command that people are told: the bucket of a pattern has the name that somebody gave it at the source.
+func pasted(m *config.Mirror) string {
+	if m.Pattern != "" {
+		return shellWord(m.Name)
+	}
+	return m.Name // of a config, where names are words, or of two addresses, which are written so already
+}
+
 // partial is a Ledger for a Pass that looks at part of the source only: which shards moved stays noted for the Pass that looks at all.
 type partial struct{ engine.Ledger }
 

@@ -42,7 +42,7 @@ func (w *wired) clash(ctx context.Context, source, target string) (string, error
 		from, to := mirror.Whole(was.Source), mirror.Whole(was.Target)
 		if to == target && !m.Apart(w.cfg) {
 			return fmt.Sprintf("mirror %s writes into the same bucket: %s and %s are one; name another bucket in to: of mirror %s, or tell their data apart with add_tags or include, and: influxmirror sync %s",
-				m.Name, m.To, w.cfg.To, w.cfg.Name, w.cfg.Name), nil
+				pasted(m), m.To, w.cfg.To, pasted(w.cfg), pasted(w.cfg)), nil
 		}
 		next[from] = append(next[from], to)
 		by[[2]string{from, to}] = m.Name
@@ -56,7 +56,7 @@ func (w *wired) clash(ctx context.Context, source, target string) (string, error
 		s := queue[i]
 		if s.at == source {
 			return fmt.Sprintf("mirror %s leads in a circle with %s, for one server has two addresses there: data must not come back to its source; leave one of them out of the config, and: influxmirror sync %s",
-				w.cfg.Name, strings.Join(s.way, ", "), w.cfg.Name), nil
+				pasted(w.cfg), strings.Join(s.way, ", "), pasted(w.cfg)), nil
 		}
 		for _, to := range next[s.at] {
 			if !seen[to] {

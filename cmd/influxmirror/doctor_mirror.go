@@ -486,7 +486,7 @@ func (x *pair) damage(ctx context.Context, b *archive.Bucket, check string) {
 	if n := len(list) - 1; n > 0 {
 		found += fmt.Sprintf(" and %d more", n)
 	}
-	next := "influxmirror verify " + x.m.Name + ", then influxmirror sync " + x.m.Name + " (reads what is missing from the source again)"
+	next := "influxmirror verify " + pasted(x.m) + ", then influxmirror sync " + pasted(x.m) + " (reads what is missing from the source again)"
 	if check == string(mirror.SourceSide) {
 		next = "put these files back from another copy of the archive"
 	}

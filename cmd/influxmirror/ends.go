@@ -91,7 +91,7 @@ func (s *sourceEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 	}
 	if id := s.wired.usedBucket(ctx, mirror.SourceSide); mirror.KindOf(err) == mirror.Missing && id != "" && !s.wired.back && s.wired.cfg.Pattern == "" {
 		return p, &engine.Blocked{Reason: fmt.Sprintf("source %s: bucket %s (%s) is gone, or the token does not see it any more; to make it anew and give it back what it lost: influxmirror recover %s",
-			s.URL(), s.wired.cfg.From.Bucket, id, s.wired.cfg.Name)}
+			s.URL(), s.wired.cfg.From.Bucket, id, pasted(s.wired.cfg))}
 	}
 	if e := (*mirror.Error)(nil); s.wired.cfg.Pattern != "" && errors.As(err, &e) && e.Kind == mirror.Missing {
 		e.Err = fmt.Errorf("%w; to stop mirroring it: exclude_buckets: [%s]", e.Err, s.wired.cfg.From.Bucket)
@@ -127,7 +127,7 @@ func (t *targetEnd) Probe(ctx context.Context) (mirror.Probe, error) {
 	}
 	if id := t.wired.usedBucket(ctx, mirror.TargetSide); mirror.KindOf(err) == mirror.Missing && id != "" && !t.how.force {
 		return p, &engine.Blocked{Reason: fmt.Sprintf("target %s: bucket %s (%s) is gone, or the token does not see it any more; nothing is made anew by itself; to copy everything into a new one: influxmirror accept %s",
-			t.URL(), t.wired.cfg.To.Bucket, id, t.wired.cfg.Name)}
+			t.URL(), t.wired.cfg.To.Bucket, id, pasted(t.wired.cfg))}
 	}
 	if mirror.KindOf(err) == mirror.Missing && t.how.create {
 		if err = t.make(ctx); err == nil {

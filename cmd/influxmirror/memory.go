@@ -119,12 +119,12 @@ func (w *wired) changed(ctx context.Context, key, source, target string) (why st
 	if err != nil {
 		return "", false, err
 	}
-	accept := "identity changed; if that is intended: influxmirror accept " + m.Name
+	accept := "identity changed; if that is intended: influxmirror accept " + pasted(m)
 	var was endsDoc
 	if _, err := pair.State(ctx, endsNote(m.Name), &was); err != nil {
 		return "", false, err
 	}
-	lost := fmt.Sprintf("identity changed; to give it back what it lost: influxmirror recover %s; if that is intended: influxmirror accept %s", m.Name, m.Name)
+	lost := fmt.Sprintf("identity changed; to give it back what it lost: influxmirror recover %s; if that is intended: influxmirror accept %s", pasted(m), pasted(m))
 	if onto, _, err := w.site.ledger.Mirror(ctx, ontoName(m.Name)); err == nil && onto.Key() == key && onto.Key() != pair.Key() {
 		return "", false, nil // where recover put it all, and the config names it now
 	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
@@ -135,10 +135,10 @@ func (w *wired) changed(ctx context.Context, key, source, target string) (why st
 		return "", was.Source == source && name.Source == m.From.String() && name.Target == m.To.String(), nil
 	case pair.Key() == key:
 		return fmt.Sprintf("mirror %s copied %s to %s until now, and the config turns that around; to give %s back what it lost turn it back and: influxmirror recover %s; if that is intended: influxmirror accept %s",
-			m.Name, name.Source, name.Target, name.Source, m.Name, m.Name), false, nil
+			pasted(m), name.Source, name.Target, name.Source, pasted(m), pasted(m)), false, nil
 	case was.Source == source && mirror.Whole(was.Target) == mirror.Whole(target):
 		return fmt.Sprintf("add_tags of mirror %s changed, and nothing is proven under the new ones: everything is copied again, and what it wrote with the old ones stays in target bucket %s; if that is intended: influxmirror accept %s",
-			m.Name, m.To, m.Name), false, nil
+			pasted(m), m.To, pasted(m)), false, nil
 	case was.Source == source:
 		return fmt.Sprintf("target bucket %s of %s is not the one that was mirrored (was %s, is %s): %s", m.To.Bucket, m.To.Endpoint.Name, bucketOf(was.Target), bucketOf(target), accept), false, nil
 	case was.Target == target:

@@ -203,7 +203,7 @@ func (a *app) recoveries(ctx context.Context, cfg *config.Config, names []string
 		if err != nil {
 			return nil, withCode(exitUsage, err)
 		}
-		x := &recovery{mirror: m, onto: onto, again: a.again(m.Name, r)}
+		x := &recovery{mirror: m, onto: onto, again: a.again(pasted(m), r)}
 		x.doc = recoveryDoc{Mirror: m.Name, From: m.To.String(), Onto: onto.String(), Since: r.since, Measurements: []lackDoc{}}
 		all = append(all, x)
 	}

@@ -184,7 +184,7 @@ func (s *site) judge(ctx context.Context, w *wired, r *synced, strict bool) int 
 			s.warn("%s: %s", w.cfg.Name, e)
 		}
 		s.warn("%s: %s still unproven after %d passes: somebody writes there, or a server had trouble; again: influxmirror sync %s",
-			w.cfg.Name, count(r.Left, "window"), r.Passes, w.cfg.Name)
+			pasted(w.cfg), count(r.Left, "window"), r.Passes, pasted(w.cfg))
 		return exitIncomplete
 	}
 	if r.Excepted == 0 {
@@ -198,13 +198,13 @@ func (s *site) judge(ctx context.Context, w *wired, r *synced, strict bool) int 
 	r.New = news
 	switch {
 	case known && news > 0:
-		s.warn("%s: %s excepted, %s of them since they were accepted; see influxmirror verify %s", w.cfg.Name, count(r.Excepted, "sample"), num(news), w.cfg.Name)
+		s.warn("%s: %s excepted, %s of them since they were accepted; see influxmirror verify %s", pasted(w.cfg), count(r.Excepted, "sample"), num(news), pasted(w.cfg))
 		return exitDifferent
 	case known:
 		s.note("%s: %s excepted, all of them known", w.cfg.Name, count(r.Excepted, "sample"))
 	default:
 		s.warn("%s: the target cannot hold %s of the source; see influxmirror verify %s; to call them known: influxmirror accept --exceptions %s",
-			w.cfg.Name, count(r.Excepted, "sample"), w.cfg.Name, w.cfg.Name)
+			pasted(w.cfg), count(r.Excepted, "sample"), pasted(w.cfg), pasted(w.cfg))
 	}
 	if strict {
 		return exitDifferent

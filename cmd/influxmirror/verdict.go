@@ -121,7 +121,7 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 	fmt.Fprintf(w, "RESULT  %s.   exit %d\n", word, code)
 	switch code {
 	case exitDifferent, exitIncomplete:
-		fmt.Fprintf(w, "next    influxmirror sync %s\n", m.Name)
+		fmt.Fprintf(w, "next    influxmirror sync %s\n", pasted(m))
 	}
 }
 

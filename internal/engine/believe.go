@@ -38,7 +38,7 @@ func (m *Mirror) believe(ctx context.Context, e ends, totals [2]uint64) error {
 	}
 	if m.Recover { // that the target lost everything is why this is done
 		if totals[0] == 0 {
-			return blocked("bucket %s, which is to give back what it has, is empty: there is nothing to recover from; what the other side has is mirrored by: influxmirror sync %s", e.src.Bucket, m.Name)
+			return blocked("bucket %s, which is to give back what it has, is empty: there is nothing to recover from; what the other side has is mirrored by: influxmirror sync %s", e.src.Bucket, m.word())
 		}
 		return nil
 	}
@@ -46,10 +46,10 @@ func (m *Mirror) believe(ctx context.Context, e ends, totals [2]uint64) error {
 		switch {
 		case proven > 0:
 			return blocked("source bucket %s is empty now, and %d samples of it are proven on the target, which keeps them; to give them back: influxmirror recover %s; if that is intended: influxmirror accept %s",
-				e.src.Bucket, proven, m.Name, m.Name)
+				e.src.Bucket, proven, m.word(), m.word())
 		case totals[1] > 0 && len(m.sums) == 0:
 			return blocked("target bucket %s holds %d samples and source bucket %s none: are source and target swapped? if the source lost them: influxmirror recover %s; if that is intended: influxmirror accept %s",
-				e.dst.Bucket, totals[1], e.src.Bucket, m.Name, m.Name)
+				e.dst.Bucket, totals[1], e.src.Bucket, m.word(), m.word())
 		}
 	}
 	if inspector, can := m.target.(Inspector); can && len(m.sums) == 0 && totals[1] > 0 && !ok.OldTarget {
@@ -64,7 +64,7 @@ func (m *Mirror) believe(ctx context.Context, e ends, totals [2]uint64) error {
 		}
 		return blocked("target bucket %s was filled by the old script (tags _start, _stop, table, result; integers as floats), and exact samples would be refused there; "+
 			"keep it under another name (influx bucket update --id %s --name %s_old) and let influxmirror create %s anew, or mirror into another bucket, or take it as it is: influxmirror accept %s",
-			e.dst.Bucket, e.dst.BucketID, e.dst.Bucket, e.dst.Bucket, m.Name)
+			e.dst.Bucket, e.dst.BucketID, e.dst.Bucket, e.dst.Bucket, m.word())
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 // Settings say what is mirrored and how.
 type Settings struct {
 	Name    string
+	Word    string        // the name as a command line takes it, for commands that people are told; "" where that is Name
 	Since   int64         // nothing before; mirror.MinTime mirrors everything
 	Until   int64         // nothing at or after; 0 mirrors everything
 	Wait    time.Duration // pause after a Pass; Cells close max(10 s, Wait) behind the source's clock
@@ -91,6 +92,14 @@ type cell struct {
 }
 
 type sums struct{ digest, samples uint64 }
+
+// word is the Mirror's name in a command that people are told.
+func (m *Mirror) word() string {
+	if m.Word != "" {
+		return m.Word
+	}
+	return m.Name
+}
 
 // New returns a Mirror. open returns the Ledger of the pair of identities; it is called once both ends are known.
 func New(s Settings, source Source, target Target, open func(ctx context.Context, key, source, target string) (Ledger, error), log *slog.Logger) *Mirror {
@@ -175,7 +184,7 @@ func (m *Mirror) probe(ctx context.Context) (ends, error) {
 		return e, blocked("source and target are the same bucket (%s); give the target another bucket in the config", e.src.Identity)
 	}
 	if twice(e.src, e.dst) {
-		return e, blocked("source and target are the same bucket %s of one server, which has two addresses; nothing is written; give the target another bucket, and: influxmirror sync %s", e.src.Bucket, m.Name)
+		return e, blocked("source and target are the same bucket %s of one server, which has two addresses; nothing is written; give the target another bucket, and: influxmirror sync %s", e.src.Bucket, m.word())
 	}
 	if m.ledger == nil || m.bound != [2]string{e.src.Identity, e.dst.Identity} {
 		if err := m.bind(ctx, e); err != nil {

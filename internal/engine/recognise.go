@@ -60,10 +60,10 @@ func (m *Mirror) recognise(ctx context.Context, e ends) error {
 		default:
 			back := ""
 			if side == mirror.SourceSide && !m.Recover {
-				back = "; to give it back what it lost: influxmirror recover " + m.Name
+				back = "; to give it back what it lost: influxmirror recover " + m.word()
 			}
 			return blocked("%s bucket %s holds nothing of what was proven in %d windows that were looked at: identity changed, another server answers at this address, or its data was replaced%s; if that is intended: influxmirror accept %s",
-				side, p.Bucket, other, back, m.Name)
+				side, p.Bucket, other, back, m.word())
 		}
 		m.recognised[i] = recognition{time.Now(), p.Counters.Started}
 	}

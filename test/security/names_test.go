@@ -183,3 +183,29 @@ func TestHostileWords(t *testing.T) {
 		})
 	}
 }
+
+// A bucket's name that a shell would obey is one word in the commands that people are told to say.
+func TestCommandsCanBePasted(t *testing.T) {
+	const name = "B$(touch pasted);x"
+	p := newPlace(t)
+	p.src.CreateBucket(name, 0, 7*24*time.Hour)
+	p.src.Write(name, "cpu load=1 1700000000000000000\n")
+	text := strings.Replace(fmt.Sprintf(config, p.url, p.dst.URL), "mirrors:\n", "mirrors:\n  - {name: all, from: station, to: home, buckets: [\"B*\"], wait: 1s}\n", 1)
+	p.file("influxmirror.yaml", text)
+	p.want(0, "sync")
+	p.src.Delete(name, "", -1<<62, 1<<62)
+	said := p.want(8, "sync")
+	p.dst.DeleteBucket(name)
+	said += p.want(8, "sync")
+	hints := 0
+	for _, word := range []string{"influxmirror recover ", "influxmirror accept "} {
+		for _, after := range strings.Split(said, word)[1:] {
+			if hints++; !strings.HasPrefix(after, "'all/"+name+"'") {
+				t.Errorf("to be pasted: %s%.60s", word, after)
+			}
+		}
+	}
+	if hints < 3 {
+		t.Errorf("void: %d commands in\n%s", hints, said)
+	}
+}
