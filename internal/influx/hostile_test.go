@@ -208,7 +208,7 @@ func TestSurveyOfOddAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := answering(t, func(q string) []byte {
 				if strings.HasPrefix(q, "SHOW FIELD KEYS") {
-					return reply(2)
+					return reply(3)
 				}
 				return body
 			})
@@ -252,7 +252,7 @@ func TestNamesThatCannotBeAsked(t *testing.T) {
 		asked := ""
 		c := answering(t, func(q string) []byte {
 			if strings.HasPrefix(q, "SHOW FIELD KEYS") {
-				return reply(2)
+				return reply(3)
 			}
 			asked = q
 			return reply(2)
@@ -275,7 +275,8 @@ func TestNamesThatCannotBeAsked(t *testing.T) {
 func TestFieldsThatCannotBeCast(t *testing.T) {
 	c := answering(t, func(q string) []byte {
 		if strings.HasPrefix(q, "SHOW FIELD KEYS") {
-			return reply(2, fakeTable{name: "m", columns: []string{"fieldKey", "fieldType"}, rows: [][]any{{"v", "float"}, {"v", "string"}, {"a\rb", "float"}}})
+			rows := [][]any{{"v", "float"}, {"v", "string"}, {"a\rb", "float"}}
+			return reply(3, fakeTable{name: "m", columns: []string{"fieldKey", "fieldType"}, rows: rows}, fakeTable{statement: 1, name: "m", columns: []string{"fieldKey", "fieldType"}, rows: rows})
 		}
 		t.Errorf("asked %q", q)
 		return reply(2)

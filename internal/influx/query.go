@@ -88,6 +88,32 @@ func (c *Client) ask(ctx context.Context, op string, statements ...string) ([]ta
 	return out, err
 }
 
+// list asks for a list whose length nothing else tells, twice in one request: a part of it that is lost on the way would not be missed, and what is
+// counted by such a list would be less than there is.
+func (c *Client) list(ctx context.Context, op, statement string) ([]table, error) {
+	all, err := c.ask(ctx, op, statement, statement)
+	if err != nil {
+		return nil, err
+	}
+	var once []table
+	rows := map[string]int{} // the order of equal names is anybody's
+	for _, t := range all {
+		n := -1
+		if t.Statement == 0 {
+			once, n = append(once, t), 1
+		}
+		for _, row := range t.Rows {
+			rows[fmt.Sprintf("%q %v", t.Name, row)] += n
+		}
+	}
+	for _, n := range rows {
+		if n != 0 {
+			return nil, &mirror.Error{Kind: mirror.Broken, Side: c.o.Side, URL: c.URL(), Op: op, Err: errors.New("two answers to one question differ")}
+		}
+	}
+	return once, nil
+}
+
 // where writes the condition for w, both bounds included.
 func where(w mirror.Window) string {
 	first, last := w.Closed()

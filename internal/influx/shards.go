@@ -57,7 +57,7 @@ func (c *Client) readShards(ctx context.Context, chunk mirror.Chunk, sink Sink, 
 
 // oneType reports whether every field of a measurement has one type in all shards.
 func (c *Client) oneType(ctx context.Context, measurement string) (bool, error) {
-	tables, err := c.ask(ctx, "list fields of "+strconv.Quote(measurement), "SHOW FIELD KEYS FROM "+ident(measurement))
+	tables, err := c.list(ctx, "list fields of "+strconv.Quote(measurement), "SHOW FIELD KEYS FROM "+ident(measurement))
 	if err != nil {
 		return false, err
 	}

@@ -123,7 +123,7 @@ func (c *Client) measurements(ctx context.Context) ([]string, error) {
 	if _, old := c.database(); !old {
 		show = showMeasurements(databaseOf(c.o.Bucket))
 	}
-	t, err := c.ask(ctx, "list measurements", show)
+	t, err := c.list(ctx, "list measurements", show)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (c *Client) conflicts(ctx context.Context, fresh bool) (map[string][]mirror
 	if known != nil && !fresh {
 		return known, nil
 	}
-	t, err := c.ask(ctx, "list fields", "SHOW FIELD KEYS")
+	t, err := c.list(ctx, "list fields", "SHOW FIELD KEYS")
 	if err != nil {
 		return nil, err
 	}

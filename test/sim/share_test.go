@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,4 +95,44 @@ func TestVerifyWhileWritten(t *testing.T) {
 			t.Errorf("%s, and a sample differs: %v", word, v.Rows)
 		}
 	})
+}
+
+// TestLostLists: where a part of a list of measurements or fields is lost, fewer samples are counted than there are. That is no answer (N6).
+func TestLostLists(t *testing.T) {
+	for _, list := range []string{"SHOW MEASUREMENTS", "SHOW FIELD KEYS"} {
+		for side := range 2 {
+			t.Run(fmt.Sprintf("%s of server %d", list, side), func(t *testing.T) {
+				direct(t, buckets{}, func(s *scene) {
+					at := now() - 10*int64(week)
+					for _, m := range []string{"a", "m", "z"} {
+						s.put("%s v=1i %d", m, at)
+						s.put("%s v=true %d", m, at+3*int64(week))
+					}
+					server, _ := s.side(side)
+					lost := 0
+					f := server.Fault(func(r *http.Request) bool { return strings.Contains(r.Form.Get("q"), list) }, influxtest.Rewrite(func(status int, h http.Header, body []byte) (int, []byte) {
+						all := documents(h, body)
+						for i := range all {
+							if bytes.Contains(all[i], []byte("boolean")) || len(all) == 2 && i == 0 {
+								lost++
+								return status, bytes.Join(slices.Delete(all, i, i+1), nil)
+							}
+						}
+						return status, body
+					})).Times(2)
+					for range 3 {
+						if r, err := s.try(engine.Goal{Insist: true}); err == nil && r.Complete() && len(s.missing()) > 0 {
+							t.Errorf("the pass says that it is complete, and is not: %v", s.missing())
+						}
+					}
+					if f.Fired() == 0 || list == "SHOW FIELD KEYS" && side == 0 && lost == 0 {
+						t.Errorf("void: fired %d, lost %d", f.Fired(), lost)
+					}
+					f.Remove()
+					s.sync()
+					s.proven()
+				})
+			})
+		}
+	}
 }
