@@ -86,8 +86,10 @@ func (m *Mirror) exchanged(ctx context.Context, e ends) error {
 	if !m.seenKnown || !strings.HasPrefix(e.dst.Identity, "archive:") {
 		return nil
 	}
-	moved, all := m.seen.Target.Moved(e.dst.Counters)
-	all = !all
+	was := m.seen.Target
+	was.Started = e.dst.Counters.Started // its numbers are of what the files are, whoever adds them up
+	moved, known := was.Moved(e.dst.Counters)
+	all := !known
 	var where []mirror.Window
 	for _, id := range moved {
 		w, known := m.seen.TargetShards[id]
