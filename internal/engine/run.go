@@ -73,10 +73,10 @@ func (m *Mirror) Wake() {
 // Gate bounds how many Chunks of history are under way in all Mirrors of a process, and prefers the Mirrors named first.
 type Gate struct {
 	mu      sync.Mutex
-	free    int  // may be below 0 after the gate became narrow
-	wide    bool // slowLanes more
-	diffs   chan struct{}
-	waiting []waiter // by rank
+	free    int              // may be below 0 after the gate became narrow
+	wide    bool             // slowLanes more
+	diffs   [2]chan struct{} // of history, of the tail
+	waiting []waiter         // by rank
 }
 
 type waiter struct {
@@ -85,22 +85,30 @@ type waiter struct {
 }
 
 // NewGate admits n Chunks at once.
-func NewGate(n int) *Gate { return &Gate{free: n, diffs: make(chan struct{}, diffs)} }
-
-// diffs is how many Cells are settled at once in all Mirrors of a process; each holds up to settleBytes of both sides.
-const diffs = 4
-
-// diff waits for leave to settle a Cell, which settled gives back.
-func (g *Gate) diff(ctx context.Context) error {
-	select {
-	case g.diffs <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func NewGate(n int) *Gate {
+	return &Gate{free: n, diffs: [2]chan struct{}{make(chan struct{}, diffs), make(chan struct{}, tailDiffs)}}
 }
 
-func (g *Gate) settled() { <-g.diffs }
+// How many Cells are settled at once in all Mirrors of a process; each holds up to settleBytes of both sides. The tail has places of its own, so that it
+// does not wait for history on a link that hangs.
+const (
+	diffs     = 3
+	tailDiffs = 2
+)
+
+// diff waits for leave to settle a Cell; the caller gives it back by calling what it returns.
+func (g *Gate) diff(ctx context.Context, tail bool) (settled func(), _ error) {
+	places := g.diffs[0]
+	if tail {
+		places = g.diffs[1]
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
 // enter waits for a place.
 func (g *Gate) enter(ctx context.Context, rank int) error {

@@ -243,10 +243,11 @@ func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells
 	g.SetLimit(diffs)
 	for _, i := range cells {
 		g.Go(func() error {
-			if err := m.Gate.diff(sub); err != nil {
+			settled, err := m.Gate.diff(sub, t.Live())
+			if err != nil {
 				return err
 			}
-			defer m.Gate.settled()
+			defer settled()
 			part := t
 			part.Chunk = mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
 			s, err := m.settle(sub, part.Chunk, refused)

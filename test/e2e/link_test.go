@@ -84,7 +84,7 @@ func TestLinkCut(t *testing.T) {
 	s := newScene(t, buckets{})
 	deep(s, 50_000)
 	src, dst := s.between()
-	const cuts = 40 // at most, at each end; fifty have to fire
+	const cuts = 120 // at most, at each end; fifty have to fire
 	rnd := rand.New(rand.NewPCG(1, 2))
 	kinds := []proxy.Kind{proxy.Cut, proxy.Reset, proxy.Truncate}
 	// A connection serves requests until its fault.

@@ -221,7 +221,7 @@ func TestProcessStopped(t *testing.T) {
 		// Stopped when it has just begun to write.
 		before := dst.Bytes(proxy.Up)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		for dst.Bytes(proxy.Up) < before+200_000 && ctx.Err() == nil {
+		for dst.Bytes(proxy.Up) < before+50_000 && ctx.Err() == nil {
 			pause(10 * time.Millisecond)
 		}
 		if ctx.Err() != nil {
