@@ -106,10 +106,12 @@ type recoveryDoc struct {
 	Lacks        uint64    `json:"samples_lacking"`
 	Read         uint64    `json:"samples_to_read"`
 	Compare      uint64    `json:"samples_to_compare"`
+	Takes        float64   `json:"seconds_estimated,omitempty"` // 0: cannot be told
 	Measurements []lackDoc `json:"measurements"`
 	Done         *doneDoc  `json:"done,omitempty"`
 
 	steps int
+	pace  float64 // samples a second that Takes goes by
 }
 
 // lackDoc is what the receiver lacks of one measurement, by counts.

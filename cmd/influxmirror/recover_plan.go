@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"influxmirror/internal/config"
 	"influxmirror/internal/engine"
@@ -96,7 +98,44 @@ func (s *site) planRecovery(ctx context.Context, x *recovery, set engine.Setting
 		d.Lacks += l.Samples
 		d.Compare += l.Compare
 	}
+	if d.pace, err = s.pace(ctx, x.mirror.Name); err != nil {
+		return withCode(exitState, err)
+	}
+	if d.pace > 0 {
+		d.Takes = float64(d.Read) / d.pace
+	}
 	return nil
+}
+
+// paceAt is how many Samples a pass copies at least that tells how fast a link is: others mostly wait.
+const paceAt = 1000
+
+// pace is how many samples a second the mirror's greatest copy that is remembered moved, in its own direction; 0 if there was none.
+func (s *site) pace(ctx context.Context, name string) (float64, error) {
+	if s.ledger == nil {
+		return 0, nil
+	}
+	pair, _, err := s.ledger.Mirror(ctx, name)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	passes, err := pair.Passes(ctx, 1000)
+	if err != nil {
+		return 0, err
+	}
+	var best ledger.Pass
+	for _, p := range passes {
+		if p.Read >= paceAt && p.Written > best.Written && p.Ended > p.Started {
+			best = p
+		}
+	}
+	if best.Written == 0 {
+		return 0, nil
+	}
+	return float64(best.Read) / time.Duration(best.Ended-best.Started).Seconds(), nil
 }
 
 func (s *site) showRecovery(x *recovery, set engine.Settings) {
@@ -119,6 +158,11 @@ func (s *site) showRecovery(x *recovery, set engine.Settings) {
 		fmt.Fprintf(w, ", and compares them with %s of %s", num(d.Compare), d.Onto)
 	}
 	fmt.Fprintln(w)
+	if d.pace > 0 {
+		fmt.Fprintf(w, "  takes     about %s, if the link moves what it moved for the mirror: %s a second\n", span(max(time.Second, time.Duration(d.Takes*float64(time.Second)))), count(uint64(d.pace), "sample"))
+	} else {
+		fmt.Fprintf(w, "  takes     as long as the link takes for that: no large copy between the two is remembered here\n")
+	}
 	fmt.Fprintf(w, "  %-24s  %16s  %16s  %s\n", "measurement", "lacks", "to compare with", "between")
 	for i, l := range d.Measurements {
 		if i == maxPlanRows && !s.flags.verbose {
