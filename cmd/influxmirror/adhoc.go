@@ -233,7 +233,7 @@ func pasted(m *config.Mirror) string {
 type partial struct{ engine.Ledger }
 
 func (p partial) SetState(ctx context.Context, name string, v any) error {
-	if name == "seen" {
+	if name == engine.SeenNote {
 		var is any
 		if found, err := p.State(ctx, name, &is); found || err != nil {
 			return err

@@ -86,16 +86,13 @@ func (w *wired) bind(ctx context.Context, key, source, target string, how mode) 
 	stale, err := pair.Stale(ctx)
 	if err == nil && stale {
 		w.target.log.Warn("an older ledger was put back: everything is looked at again")
-		err = pair.SetState(ctx, seenNote, nil)
+		err = pair.SetState(ctx, engine.SeenNote, nil)
 	}
 	if err == nil {
 		err = face(ctx, pair)
 	}
 	return pair, err
 }
-
-// seenNote is what lets work be skipped.
-const seenNote = "seen"
 
 // face readies a pair to be written in its direction: what was seen before it was written in the other one lets no work be skipped.
 func face(ctx context.Context, pair *ledger.Pair) error {
@@ -157,17 +154,29 @@ func (w *wired) name(ctx context.Context) error {
 	return p.SetName(ctx, w.cfg.Name, w.cfg.From.String(), w.cfg.To.String())
 }
 
-// usedBucket returns the id of the bucket that this mirror used on a side until now, "" if it is not known.
-func (w *wired) usedBucket(ctx context.Context, side mirror.Side) string {
-	if w.site.ledger == nil || w.onto && side == mirror.TargetSide {
-		return ""
+// known returns the identities that the mirror's name stands for, and its pair; no pair if there is none.
+func (w *wired) known(ctx context.Context) (*ledger.Pair, endsDoc, error) {
+	var was endsDoc
+	if w.site.ledger == nil {
+		return nil, was, nil
 	}
 	pair, _, err := w.site.ledger.Mirror(ctx, w.cfg.Name)
-	if err != nil {
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, was, nil
+	}
+	if err == nil {
+		_, err = pair.State(ctx, endsNote(w.cfg.Name), &was)
+	}
+	return pair, was, err
+}
+
+// usedBucket returns the id of the bucket that this mirror used on a side until now, "" if it is not known.
+func (w *wired) usedBucket(ctx context.Context, side mirror.Side) string {
+	if w.onto && side == mirror.TargetSide {
 		return ""
 	}
-	var was endsDoc
-	if _, err := pair.State(ctx, endsNote(w.cfg.Name), &was); err != nil {
+	_, was, err := w.known(ctx)
+	if err != nil {
 		return ""
 	}
 	if (side == mirror.SourceSide) != w.back {

@@ -2,32 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"influxmirror/internal/engine"
 	"influxmirror/internal/ledger"
 	"influxmirror/internal/mirror"
 )
 
-// weakIdentity begins the identities that are only an address and a name.
-const weakIdentity = "influxdb1:"
-
 // moved recognises servers without ids at other addresses: the buckets have the same names, and hold what was proven of those at the old
 // addresses. Its proofs are carried over to the new identities, and the old ones forgotten. It returns nil where that is not so. Without the lock it only
 // returns the pair of the old addresses.
 func (w *wired) moved(ctx context.Context, key, source, target string) (*ledger.Pair, error) {
-	old, _, err := w.site.ledger.Mirror(ctx, w.cfg.Name)
-	if errors.Is(err, ledger.ErrNotFound) || w.back {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var was endsDoc
-	if _, err := old.State(ctx, endsNote(w.cfg.Name), &was); err != nil {
+	old, was, err := w.known(ctx)
+	if err != nil || old == nil || w.back {
 		return nil, err
 	}
 	for _, end := range []struct {
@@ -38,7 +25,7 @@ func (w *wired) moved(ctx context.Context, key, source, target string) (*ledger.
 		switch {
 		case end.was == end.now:
 			continue
-		case !strings.HasPrefix(end.was, weakIdentity) || !strings.HasPrefix(end.now, weakIdentity) || bucketOf(end.was) != bucketOf(end.now):
+		case !mirror.IsWeak(end.was) || !mirror.IsWeak(end.now) || bucketOf(end.was) != bucketOf(end.now):
 			return nil, nil
 		}
 		same, other, err := engine.Resembles(ctx, old, end.side, end.at, mirror.MinTime)
@@ -80,16 +67,8 @@ func (w *wired) carry(ctx context.Context, old *ledger.Pair, key, source, target
 	if err := w.wanted(ctx, old, func(g mirror.Group) error { return now.Record(ctx, g) }); err != nil {
 		return err
 	}
-	if err := engine.Follow(ctx, old, now); err != nil {
+	if err := engine.Follow(ctx, old, now, knownNote); err != nil {
 		return err
-	}
-	var known json.RawMessage // the owner's decision about exceptions
-	if found, err := old.State(ctx, knownNote, &known); err != nil {
-		return err
-	} else if found {
-		if err := now.SetState(ctx, knownNote, known); err != nil {
-			return err
-		}
 	}
 	w.memory.pair = now
 	if err := w.name(ctx); err != nil {

@@ -61,32 +61,16 @@ func (w *wired) bindBack(ctx context.Context, key, giver, receiver string) (engi
 	if w.site.lock == nil {
 		r := &readOnly{pair: pair}
 		if anew {
-			r.notes = map[string][]byte{seenNote: nil}
+			r.notes = map[string][]byte{engine.SeenNote: nil}
 		}
 		return r, nil
 	}
 	if anew {
-		if err := pair.SetState(ctx, seenNote, nil); err != nil {
+		if err := pair.SetState(ctx, engine.SeenNote, nil); err != nil {
 			return nil, err
 		}
 	}
 	return pair, pair.Face(ctx)
-}
-
-// known returns the identities that the mirror's name stands for, and its pair; no pair if there is none.
-func (w *wired) known(ctx context.Context) (*ledger.Pair, endsDoc, error) {
-	var was endsDoc
-	if w.site.ledger == nil {
-		return nil, was, nil
-	}
-	pair, _, err := w.site.ledger.Mirror(ctx, w.cfg.Name)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, was, nil
-	}
-	if err == nil {
-		_, err = pair.State(ctx, endsNote(w.cfg.Name), &was)
-	}
-	return pair, was, err
 }
 
 // recoverAll gives back what was planned and agreed to.

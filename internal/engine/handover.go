@@ -27,7 +27,7 @@ func (m *Mirror) begin(ctx context.Context, e ends) error {
 	if m.Other != nil {
 		// Restarted since the Mirror of the other direction looked: what was written there before shows in no counter.
 		var before seen
-		if _, err := m.Other.State(ctx, seenNote, &before); err != nil {
+		if _, err := m.Other.State(ctx, SeenNote, &before); err != nil {
 			return err
 		}
 		_, comparable := before.Source.Moved(was)
@@ -84,14 +84,14 @@ func (s seen) untouched(later mirror.Counters, id string) bool {
 // What somebody writes over during the recovery, in a shard that it writes to, shows in no counter then: verify --full finds it.
 func (m *Mirror) HandOver(ctx context.Context, other Notes) error {
 	var doc seen
-	if _, err := other.State(ctx, seenNote, &doc); err != nil {
+	if _, err := other.State(ctx, SeenNote, &doc); err != nil {
 		return err
 	}
 	now := m.handed(doc)
 	for digest, was := range doc.Others {
 		now.Others = with(now.Others, digest, m.handed(was))
 	}
-	if err := other.SetState(ctx, seenNote, now); err != nil {
+	if err := other.SetState(ctx, SeenNote, now); err != nil {
 		return err
 	}
 	return m.ledger.SetState(ctx, beganNote, nil)

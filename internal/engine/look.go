@@ -10,9 +10,11 @@ import (
 	"influxmirror/internal/plan"
 )
 
+// SeenNote is the note of what lets work be skipped. Without it everything is looked at again.
+const SeenNote = "seen"
+
 const (
-	seenNote = "seen"
-	second   = int64(1e9)
+	second = int64(1e9)
 	// stillFor is how long a write counter must rest before what it counted is believed to be visible (facts 23).
 	stillFor = 30 * second
 	// wholeEvery is the longest time between surveys of the whole axis.

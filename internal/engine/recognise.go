@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"maps"
-	"strings"
 	"time"
 
 	"influxmirror/internal/mirror"
@@ -18,12 +17,9 @@ const (
 	knowFor = 10 * time.Minute
 )
 
-// weak reports whether an identity is only an address: InfluxDB 1 has no ids, so another server at the same address has the same identity.
-func weak(identity string) bool { return strings.HasPrefix(identity, "influxdb1:") }
-
 // twice reports whether two weak identities are addresses of one bucket: no two servers began in the same nanosecond and have the same shards.
 func twice(a, b mirror.Probe) bool {
-	return weak(a.Identity) && weak(b.Identity) && a.Bucket == b.Bucket && a.Counters.Known() && a.Counters.Started == b.Counters.Started &&
+	return mirror.IsWeak(a.Identity) && mirror.IsWeak(b.Identity) && a.Bucket == b.Bucket && a.Counters.Known() && a.Counters.Started == b.Counters.Started &&
 		maps.EqualFunc(a.Counters.Shards, b.Counters.Shards, func(_, _ uint64) bool { return true })
 }
 
@@ -40,7 +36,7 @@ func (m *Mirror) recognise(ctx context.Context, e ends) error {
 		return nil
 	}
 	for i, p := range []mirror.Probe{e.src, e.dst} {
-		if was := m.recognised[i]; !weak(p.Identity) || !was.at.IsZero() && was.started == p.Counters.Started && (p.Counters.Started != "" || time.Since(was.at) < knowFor) {
+		if was := m.recognised[i]; !mirror.IsWeak(p.Identity) || !was.at.IsZero() && was.started == p.Counters.Started && (p.Counters.Started != "" || time.Since(was.at) < knowFor) {
 			continue
 		}
 		side, end, floor := mirror.SourceSide, m.source, e.policy.SourceFloor
@@ -125,5 +121,5 @@ func (m *Mirror) void(ctx context.Context) error {
 		}
 	}
 	m.seen, m.queue = seen{}, nil
-	return m.ledger.SetState(ctx, seenNote, m.seen)
+	return m.ledger.SetState(ctx, SeenNote, m.seen)
 }

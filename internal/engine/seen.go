@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 
 	"influxmirror/internal/mirror"
@@ -15,7 +16,7 @@ const several = "several"
 // holds for all others together.
 func recall(ctx context.Context, n Notes, digest string) (s seen, found bool, err error) {
 	var doc seen
-	if found, err = n.State(ctx, seenNote, &doc); err != nil || !found {
+	if found, err = n.State(ctx, SeenNote, &doc); err != nil || !found {
 		return seen{Digest: digest}, false, err
 	}
 	s, known := doc, doc.Digest == digest
@@ -34,7 +35,7 @@ func recall(ctx context.Context, n Notes, digest string) (s seen, found bool, er
 // stay, which asks for more work and never for less.
 func note(ctx context.Context, n Notes, s seen) error {
 	var doc seen
-	if _, err := n.State(ctx, seenNote, &doc); err != nil {
+	if _, err := n.State(ctx, SeenNote, &doc); err != nil {
 		return err
 	}
 	s.Others = maps.Clone(doc.Others)
@@ -46,7 +47,7 @@ func note(ctx context.Context, n Notes, s seen) error {
 		s.Others[doc.Digest] = doc
 	}
 	delete(s.Others, s.Digest)
-	return n.SetState(ctx, seenNote, s)
+	return n.SetState(ctx, SeenNote, s)
 }
 
 // all returns what was seen under each Settings.
@@ -112,7 +113,7 @@ func agreed(a, b mirror.Counters) mirror.Counters {
 // LookAgain makes the next Pass of every Mirror with these notes look everywhere. Shards whose counters moved are read again as ever.
 func LookAgain(ctx context.Context, n Notes) error {
 	var was seen
-	if found, err := n.State(ctx, seenNote, &was); err != nil || !found {
+	if found, err := n.State(ctx, SeenNote, &was); err != nil || !found {
 		return err
 	}
 	was.Whole = 0
@@ -120,38 +121,32 @@ func LookAgain(ctx context.Context, n Notes) error {
 		other.Whole = 0
 		was.Others[digest] = other
 	}
-	return n.SetState(ctx, seenNote, was)
+	return n.SetState(ctx, SeenNote, was)
 }
 
 // Follow gives the notes of a pair to another one, which is of the same buckets at other addresses: what was written while nobody looked shows in
-// the counters there, and what the owner decided holds.
-func Follow(ctx context.Context, from, to Notes) error {
-	var ok accepted
-	if found, err := from.State(ctx, acceptedNote, &ok); err != nil {
-		return err
-	} else if found {
-		if err := to.SetState(ctx, acceptedNote, ok); err != nil {
-			return err
+// the counters there, and what the owner decided holds. also names notes of others that go along as they are.
+func Follow(ctx context.Context, from, to Notes, also ...string) error {
+	for _, name := range append([]string{acceptedNote, scrubNote}, also...) {
+		var body json.RawMessage
+		found, err := from.State(ctx, name, &body)
+		if err == nil && found {
+			err = to.SetState(ctx, name, body)
 		}
-	}
-	var at scrubbing
-	if found, err := from.State(ctx, scrubNote, &at); err != nil {
-		return err
-	} else if found {
-		if err := to.SetState(ctx, scrubNote, at); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	var was seen
-	if _, err := from.State(ctx, seenNote, &was); err != nil {
+	if _, err := from.State(ctx, SeenNote, &was); err != nil {
 		return err
 	}
 	for _, s := range was.all() {
 		if !s.Source.Known() {
-			return to.SetState(ctx, seenNote, nil) // all that was proven is compared by its sums
+			return to.SetState(ctx, SeenNote, nil) // all that was proven is compared by its sums
 		}
 	}
-	if err := to.SetState(ctx, seenNote, was); err != nil {
+	if err := to.SetState(ctx, SeenNote, was); err != nil {
 		return err
 	}
 	return LookAgain(ctx, to)

@@ -189,16 +189,13 @@ func (m *Mirror) keepExtra(ctx context.Context, e ends, t plan.Transfer, cells [
 		}
 		w := t.Chunk.Cell(i)
 		proofs = append(proofs, mirror.Proof{Window: w, Target: dst.Cells[i], Extra: dst.Cells[i], AsOf: src.Date, CheckedAt: dst.Date})
-		exceptions = append(exceptions, mirror.Exception{Class: mirror.Extra, Window: w, Field: AllFields, Reason: "only on the target", Samples: dst.Cells[i]})
+		exceptions = append(exceptions, mirror.Exception{Class: mirror.Extra, Window: w, Field: mirror.AllFields, Reason: "only on the target", Samples: dst.Cells[i]})
 	}
 	if len(proofs) == 0 {
 		return rest, nil
 	}
 	return rest, m.store(ctx, e, t, proofs, exceptions)
 }
-
-// AllFields stands in an Exception for every field of its Cell.
-const AllFields = "*"
 
 // known finds the Cells whose difference is just what was excepted and extra before, and keeps their Proofs.
 func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, dst mirror.Reading) (known, rest []int, err error) {

@@ -150,7 +150,7 @@ func (c *Client) bucketV1(ctx context.Context, p *mirror.Probe) error {
 		}
 		d.policy = r.name
 		p.Product, p.Bucket, p.Retention, p.ShardGroup = product1, d.String(), r.retention, r.shardGroup
-		p.Identity = "influxdb1:" + hostOf(c.o.URL) + ":" + d.String()
+		p.Identity = mirror.WeakIdentity(hostOf(c.o.URL), d.String())
 		c.mu.Lock()
 		c.old = d
 		c.window, c.unsigned = r.window(d.name), ""

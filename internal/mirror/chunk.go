@@ -66,6 +66,9 @@ const (
 	Unsent Class = "unsent"
 )
 
+// AllFields stands in an Exception for every field of its Cell.
+const AllFields = "*"
+
 // Exception enumerates Samples of one field in one Cell that are on one side only and stay so, with the reason.
 type Exception struct {
 	Class   Class

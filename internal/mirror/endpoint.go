@@ -97,6 +97,15 @@ func Whole(identity string) string {
 	return whole
 }
 
+// weak begins the identities of InfluxDB 1.
+const weak = "influxdb1:"
+
+// WeakIdentity returns the identity of a bucket on a server without ids, which is only its address and name: another server there has the same.
+func WeakIdentity(address, bucket string) string { return weak + address + ":" + bucket }
+
+// IsWeak reports whether an identity is only an address and a name.
+func IsWeak(identity string) bool { return strings.HasPrefix(identity, weak) }
+
 // Counters are a server's own counts of points written to each shard of the bucket since it started. They are a hint
 // to skip work, never a proof. Started is "" where the server does not tell.
 type Counters struct {

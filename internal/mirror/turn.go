@@ -47,7 +47,7 @@ func (g Group) Turn() Group {
 		}
 		if listed != p.Excepted {
 			added = true
-			out.Exceptions = append(out.Exceptions, Exception{Class: Unsent, Window: p.Window, Field: "*", Reason: "only on the target", Samples: p.Excepted.Sub(listed)})
+			out.Exceptions = append(out.Exceptions, Exception{Class: Unsent, Window: p.Window, Field: AllFields, Reason: "only on the target", Samples: p.Excepted.Sub(listed)})
 		}
 	}
 	if added {

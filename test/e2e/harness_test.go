@@ -232,20 +232,11 @@ func (s *scene) verdict(want string) engine.Verdict {
 }
 
 // written is how many points the server took into the bucket since it started.
-func written(t testing.TB, s *servers.Server, id string) (n int64) {
+func written(t testing.TB, s *servers.Server, id string) int64 {
 	t.Helper()
-	a, err := s.Do("GET", "/metrics", "")
-	if err != nil || a.Status != 200 {
-		t.Fatalf("metrics: %d %v", a.Status, err)
-	}
-	for line := range strings.Lines(string(a.Body)) {
-		if strings.HasPrefix(line, "storage_shard_write_count{") && strings.Contains(line, `bucket="`+id+`"`) {
-			var f float64
-			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &f); err != nil {
-				t.Fatal(err)
-			}
-			n += int64(f)
-		}
+	n, err := s.Written(id)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return n
 }

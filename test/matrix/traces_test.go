@@ -34,27 +34,13 @@ func (e *end) traces(t testing.TB) string {
 		}
 		return hex.EncodeToString(h.Sum(nil)[:8])
 	case e.server == servers.V2:
-		return fmt.Sprint(e.written2(t))
+		n, err := e.on.Written(e.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(n)
 	}
 	return fmt.Sprint(e.written1(t))
-}
-
-func (e *end) written2(t testing.TB) (n int64) {
-	t.Helper()
-	a, err := e.on.Do("GET", "/metrics", "")
-	if err != nil || a.Status != 200 {
-		t.Fatalf("metrics: %d %v", a.Status, err)
-	}
-	for line := range strings.Lines(string(a.Body)) {
-		if strings.HasPrefix(line, "storage_shard_write_count{") && strings.Contains(line, `bucket="`+e.id+`"`) {
-			var f float64
-			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &f); err != nil {
-				t.Fatal(err)
-			}
-			n += int64(f)
-		}
-	}
-	return n
 }
 
 func (e *end) written1(t testing.TB) (n int64) {

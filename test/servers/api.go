@@ -128,6 +128,27 @@ func (s *Server) CreateUser(name, password string, grants ...string) {
 	}
 }
 
+// Written is how many points the bucket took since the server started, by its own counters. 2.x only.
+func (s *Server) Written(id string) (n int64, err error) {
+	a, err := s.Do("GET", "/metrics", "")
+	if err != nil {
+		return 0, err
+	}
+	if a.Status != http.StatusOK {
+		return 0, fmt.Errorf("metrics: status %d", a.Status)
+	}
+	for line := range strings.Lines(string(a.Body)) {
+		if strings.HasPrefix(line, "storage_shard_write_count{") && strings.Contains(line, `bucket="`+id+`"`) {
+			var f float64
+			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &f); err != nil {
+				return 0, err
+			}
+			n += int64(f)
+		}
+	}
+	return n, nil
+}
+
 // setup makes a fresh server ready for use, and learns the ids of one that was set up earlier.
 func (s *Server) setup() error {
 	if s.Kind.Old() {
