@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"influxmirror/internal/mirror"
@@ -64,7 +65,7 @@ func tlsFault(config *tls.Config, err error) error {
 		return blocked(errOldTLS)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault(mirror.Unreachable, errors.New("no TLS handshake in time"))
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET): // the same to whoever waits; which one depends on what was still unread
 		return fault(mirror.Unreachable, errors.New("connection closed in the TLS handshake"))
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
