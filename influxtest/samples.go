@@ -81,30 +81,43 @@ func (s *Server) Dump(bucket string) []Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.mustBucket(bucket)
-	type place struct {
-		key string
-		Sample
+	type run struct { // what one shard group holds of one field of one series
+		measurement, field string
+		series             *series
+		times              []int64
+		vals               []any
 	}
-	var all []place
+	var runs []run
+	total := 0
 	for _, g := range b.groups {
 		for name, m := range g.measurements {
-			for _, se := range m.inOrder() {
+			for _, se := range m.series {
 				for field, c := range se.cols {
 					times, vals := c.between(minTime, maxTime)
-					for i, t := range times {
-						all = append(all, place{se.key, Sample{name, se.tags, field, vals[i], t}})
-					}
+					runs = append(runs, run{name, field, se, times, vals})
+					total += len(times)
 				}
 			}
 		}
 	}
-	sort.SliceStable(all, func(i, j int) bool {
-		a, b := &all[i], &all[j]
-		return cmp.Or(cmp.Compare(a.Measurement, b.Measurement), cmp.Compare(a.key, b.key), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Time, b.Time)) < 0
-	})
-	samples := make([]Sample, len(all))
-	for i, p := range all {
-		samples[i] = p.Sample
+	order := func(a, b *run) int {
+		return cmp.Or(cmp.Compare(a.measurement, b.measurement), cmp.Compare(a.series.key, b.series.key), cmp.Compare(a.field, b.field))
+	}
+	slices.SortStableFunc(runs, func(a, b run) int { return order(&a, &b) })
+	samples := make([]Sample, 0, total)
+	first := 0 // of what is at one place but for its time
+	for i := range runs {
+		r := &runs[i]
+		if i > 0 && order(&runs[i-1], r) != 0 {
+			first = len(samples)
+		}
+		for j, t := range r.times {
+			samples = append(samples, Sample{r.measurement, r.series.tags, r.field, r.vals[j], t})
+		}
+		byTime := func(a, b Sample) int { return cmp.Compare(a.Time, b.Time) }
+		if one := samples[first:]; !slices.IsSortedFunc(one, byTime) { // of shard groups that overlap
+			slices.SortStableFunc(one, byTime)
+		}
 	}
 	return samples
 }

@@ -239,6 +239,8 @@ func (s *Server) routeV1(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var packers = sync.Pool{New: func() any { z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return z }}
+
 // send writes a whole body, packed when the client asked for it and a real server would.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
@@ -246,9 +248,11 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, conten
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && (s.version == V1 || len(body) > 1400) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(status)
-		z := gzip.NewWriter(w)
+		z := packers.Get().(*gzip.Writer)
+		z.Reset(w)
 		_, _ = z.Write(body)
 		_ = z.Close()
+		packers.Put(z)
 		return
 	}
 	w.WriteHeader(status)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -51,8 +52,21 @@ type decoder struct {
 	last    int // the newest statement seen
 }
 
+// readers are used again: an idle Pass asks for little, and a buffer for each request would be most of what it allocates.
+var readers = sync.Pool{New: func() any { return msgp.NewReaderSize(nil, 64<<10) }}
+
+// newDecoder returns a decoder for one answer. Nothing it hands out refers to its buffer, so free may follow at once.
 func newDecoder(r io.Reader) *decoder {
-	return &decoder{r: msgp.NewReaderSize(r, 64<<10), last: -1}
+	d := &decoder{r: readers.Get().(*msgp.Reader), last: -1}
+	d.r.Reset(r)
+	return d
+}
+
+// free gives the buffer back. The decoder must not be used any more.
+func (d *decoder) free() {
+	d.r.Reset(nil)
+	readers.Put(d.r)
+	d.r = nil
 }
 
 // run decodes to the clean end of the answer. It calls head for each block and row for each row of it; row reads its n values from d.r.

@@ -269,7 +269,7 @@ func (c *Client) counters(ctx context.Context, p *mirror.Probe) error {
 	shards := map[string]uint64{}
 	started := ""
 	lines := bufio.NewScanner(a.body)
-	lines.Buffer(make([]byte, 64<<10), 1<<20)
+	lines.Buffer(make([]byte, 8<<10), 1<<20)
 	want := `bucket="` + p.BucketID + `"`
 	for lines.Scan() {
 		line := lines.Text()

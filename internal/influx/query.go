@@ -42,7 +42,9 @@ func (c *Client) query(ctx context.Context, op string, statements []string, limi
 	if a.date == 0 {
 		return c.fail(r, mirror.Foreign, a.status, errors.New("answer without a Date header"))
 	}
-	err = fn(newDecoder(a.body), len(statements)+1, a)
+	d := newDecoder(a.body)
+	err = fn(d, len(statements)+1, a)
+	d.free()
 	var known *mirror.Error
 	var stmt *statementError
 	var clash *tagClash

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -39,7 +39,6 @@ type Writer struct {
 	t        *Target
 	ctx      context.Context
 	full     []byte
-	zip      *gzip.Writer
 	body     bytes.Buffer
 	plain    []byte // the lines of body without added tags
 	inflight chan error
@@ -50,15 +49,14 @@ type Writer struct {
 
 // Open begins to write one Chunk.
 func (t *Target) Open(ctx context.Context, _ mirror.Chunk) (LineWriter, error) {
-	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	t.mu.Lock()
 	grid, window, unsigned := mirror.NewGrid(t.probe.ShardGroup), t.window, t.unsigned
 	t.mu.Unlock()
 	if window != "" {
 		return nil, &mirror.Error{Kind: mirror.Blocked, Side: t.o.Side, URL: t.URL(), Op: "write", Err: errors.New(window)}
 	}
-	return &Writer{t: t, ctx: ctx, zip: z, shut: map[string]string{},
-		refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: grid, Unsigned: unsigned}}, err
+	return &Writer{t: t, ctx: ctx, shut: map[string]string{},
+		refused: mirror.Refusals{Lines: map[string]string{}, Fields: map[mirror.RefusedField]string{}, Grid: grid, Unsigned: unsigned}}, nil
 }
 
 // Write takes whole canonical lines and returns before they are stored. It is idempotent. After an error the outcome is unknown; only a read settles it.
@@ -244,6 +242,19 @@ func (w *Writer) withoutStuck(lines []byte) []byte {
 	return out
 }
 
+// packers are used again by all Writers: one is large, and many a Chunk is small.
+var packers = sync.Pool{New: func() any { z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return z }}
+
+func pack(to *bytes.Buffer, lines []byte) error {
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(to)
+	if _, err := z.Write(lines); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
 // put sends one body. Only 204 means stored.
 func (w *Writer) put(lines []byte) error {
 	if tags := w.t.o.AddTags; len(tags) > 0 {
@@ -256,11 +267,7 @@ func (w *Writer) put(lines []byte) error {
 	body, packed := lines, w.t.compress()
 	if packed {
 		w.body.Reset()
-		w.zip.Reset(&w.body)
-		if _, err := w.zip.Write(lines); err != nil {
-			return err
-		}
-		if err := w.zip.Close(); err != nil {
+		if err := pack(&w.body, lines); err != nil {
 			return err
 		}
 		body = w.body.Bytes()
