@@ -72,7 +72,7 @@ func (p *Pair) record(ctx context.Context, tx *sql.Tx, g mirror.Group) error {
 	s := g.Summary()
 	bodySum := sumBody(buf, p.key, g.Measurement, g.Window, body, sums)
 	_, err = tx.StmtContext(ctx, l.setSummary).ExecContext(ctx, p.id, name, start, s.Window.Stop, s.Cells,
-		int64(s.Source), int64(s.Target), int64(s.Excepted), int64(s.Extra), s.AsOf, proof, bodySum,
+		int64(s.Source), int64(s.Target), int64(s.Excepted), int64(s.Extra), s.AsOf, s.Checked, proof, bodySum,
 		sumSummary(buf, p.key, s, proof, bodySum))
 	return err
 }
@@ -125,16 +125,28 @@ func (p *Pair) shown(g mirror.Group) mirror.Group {
 // group reads a group as it is stored. It returns errBlob, and the checksum it found, for one that is not what was recorded.
 func (p *Pair) group(ctx context.Context, tx *sql.Tx, q groupQueries, measurement string, start int64) (g mirror.Group, sum int64, err error) {
 	s := mirror.Summary{Measurement: measurement, Window: mirror.Window{Start: start}}
-	var body []byte
-	var source, target, excepted, extra, proof, bodySum int64
-	err = tx.StmtContext(ctx, q.summary).QueryRowContext(ctx, p.id, []byte(measurement), start).Scan(&s.Window.Stop,
-		&s.Cells, &source, &target, &excepted, &extra, &s.AsOf, &proof, &bodySum, &sum, &body)
+	var row [12]any // whatever damage made of it
+	var into []any
+	for i := range row {
+		into = append(into, &row[i])
+	}
+	err = tx.StmtContext(ctx, q.summary).QueryRowContext(ctx, p.id, []byte(measurement), start).Scan(into...)
 	if err != nil {
 		return g, sum, err
 	}
-	s.Source, s.Target, s.Excepted, s.Extra = uint64(source), uint64(target), uint64(excepted), uint64(extra)
+	var v [11]int64
+	body, ok := row[11].([]byte)
+	for i := range v {
+		var is bool
+		v[i], is = row[i].(int64)
+		ok = ok && is
+	}
+	sum = v[10]
+	s.Window.Stop, s.Cells, s.AsOf, s.Checked = v[0], int(v[1]), v[6], v[7]
+	s.Source, s.Target, s.Excepted, s.Extra = uint64(v[2]), uint64(v[3]), uint64(v[4]), uint64(v[5])
+	proof, bodySum := v[8], v[9]
 	g = mirror.Group{Measurement: measurement, Window: s.Window}
-	if s.Window.Empty() || sumSummary(nil, p.key, s, proof, bodySum) != sum {
+	if !ok || s.Window.Empty() || sumSummary(nil, p.key, s, proof, bodySum) != sum {
 		return g, sum, errBlob
 	}
 	var sums []int64
@@ -156,8 +168,14 @@ func (p *Pair) group(ctx context.Context, tx *sql.Tx, q groupQueries, measuremen
 	if sumBody(nil, p.key, measurement, s.Window, body, sums) != bodySum {
 		return g, sum, errBlob
 	}
-	if g.Proofs, err = parseProofs(body, s.Window); err == nil && g.Summary() != s {
-		err = errBlob
+	if g.Proofs, err = parseProofs(body, s.Window); err == nil {
+		is := g.Summary()
+		if s.Checked == notKept {
+			is.Checked = notKept
+		}
+		if is != s {
+			err = errBlob
+		}
 	}
 	return g, sum, err
 }

@@ -97,7 +97,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		text string
 	}
 	const key = ` WHERE pair = ? AND measurement = ? AND start = ?`
-	const columns = `stop, cells, source, target, excepted, extra, as_of, proof, body_sum, sum`
+	const columns = `stop, cells, source, target, excepted, extra, as_of, checked_at, proof, body_sum, sum`
 	const group = `SELECT ` + columns + `, (SELECT body FROM proof WHERE id = summary.proof) FROM summary` + key
 	const exceptions = `SELECT n, class, body, sum FROM exception` + key + ` ORDER BY n`
 	reads := []query{{&l.read.summary, group}, {&l.read.exceptions, exceptions}}
@@ -107,7 +107,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		{&l.findProof, `SELECT proof FROM summary` + key},
 		{&l.addProof, `INSERT INTO proof (body) VALUES (?)`},
 		{&l.setProof, `INSERT OR REPLACE INTO proof (body, id) VALUES (?, ?)`},
-		{&l.setSummary, `INSERT OR REPLACE INTO summary (pair, measurement, start, ` + columns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`},
+		{&l.setSummary, `INSERT OR REPLACE INTO summary (pair, measurement, start, ` + columns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&l.addExc, `INSERT INTO exception (pair, measurement, start, n, class, body, sum) VALUES (?,?,?,?,?,?,?)`},
 		{&l.dropExc, `DELETE FROM exception` + key},
 		{&l.dropProof, `DELETE FROM proof WHERE id = ?`},

@@ -49,8 +49,8 @@ func (p *Pair) summaries(ctx context.Context, tx *sql.Tx) ([]mirror.Summary, err
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM summary WHERE pair = ?`, p.id).Scan(&n); err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT measurement, start, stop, cells, source, target, excepted, extra, as_of, proof,
-		body_sum, sum FROM summary WHERE pair = ? ORDER BY measurement, start`, p.id)
+	rows, err := tx.QueryContext(ctx, `SELECT measurement, start, stop, cells, source, target, excepted, extra, as_of, checked_at,
+		proof, body_sum, sum FROM summary WHERE pair = ? ORDER BY measurement, start`, p.id)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (p *Pair) summaries(ctx context.Context, tx *sql.Tx) ([]mirror.Summary, err
 	all := make([]mirror.Summary, 0, n)
 	// Scanned as they come: database/sql turns an integer into text and back for any other destination.
 	var name any
-	var row [11]any
+	var row [12]any
 	into := []any{&name}
 	for i := range row {
 		into = append(into, &row[i])
@@ -81,11 +81,14 @@ func (p *Pair) summaries(ctx context.Context, tx *sql.Tx) ([]mirror.Summary, err
 		}
 		s := mirror.Summary{
 			Measurement: last, Window: mirror.Window{Start: v[0], Stop: v[1]}, Cells: int(v[2]),
-			Source: uint64(v[3]), Target: uint64(v[4]), Excepted: uint64(v[5]), Extra: uint64(v[6]), AsOf: v[7],
+			Source: uint64(v[3]), Target: uint64(v[4]), Excepted: uint64(v[5]), Extra: uint64(v[6]), AsOf: v[7], Checked: v[8],
 		}
-		if !ok || s.Window.Empty() || sumSummary(buf, p.key, s, v[8], v[9]) != v[10] {
+		if !ok || s.Window.Empty() || sumSummary(buf, p.key, s, v[9], v[10]) != v[11] {
 			p.l.dropped.Add(1)
 			continue
+		}
+		if s.Checked == notKept { // the target was read back behind the source
+			s.Checked = s.AsOf
 		}
 		all = append(all, s)
 	}

@@ -101,21 +101,22 @@ func TestMigration(t *testing.T) {
 // A ledger of the time before directions knows from its notes which end was the source.
 func TestMigrationToDirections(t *testing.T) {
 	dir := t.TempDir()
-	l, err := open(dir, steps()[:1])
+	raw, err := connect(filepath.Join(dir, dbName), "mode=rwc&_pragma=journal_mode(wal)", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []string{
+		steps()[0], `UPDATE ledger SET schema = 1`, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID), `PRAGMA user_version = 1`,
 		`INSERT INTO pair (id, key, stale) VALUES (1, 'a|b', 0), (2, 'c|d', 0), (3, 'e|f', 0)`,
 		`INSERT INTO note (pair, name, body, sum) VALUES (1, 'ends lab', CAST('{"Source":"b","Target":"a"}' AS BLOB), 0), (3, 'ends x', x'ff7b', 0)`,
 		`INSERT INTO mirror (name, pair, source, target) VALUES ('lab', 1, 'station:lab', 'home:lab')`,
 	} {
-		if _, err := l.w.Exec(q); err != nil {
+		if _, err := raw.Exec(q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.Close()
-	l = openTest(t, dir)
+	raw.Close()
+	l := openTest(t, dir)
 	for _, c := range []struct {
 		key, source, target string
 		turned              bool
@@ -126,5 +127,34 @@ func TestMigrationToDirections(t *testing.T) {
 	}
 	if p, n, err := l.Mirror(ctx, "lab"); err != nil || p.turned || n.Source != "station:lab" {
 		t.Errorf("%+v %+v %v", p, n, err)
+	}
+}
+
+// Groups recorded before it was kept when their target was last read are believed, and count as read when the source was.
+func TestMigrationToCheckedAt(t *testing.T) {
+	dir := t.TempDir()
+	l := openTest(t, dir)
+	g := oddGroup("cpu", 0, 1)
+	mustRecord(t, pairOf(t, l, "k"), g)
+	old := g.Summary()
+	old.Checked = notKept
+	var proof, body int64
+	if err := l.w.QueryRow(`SELECT proof, body_sum FROM summary`).Scan(&proof, &body); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.w.Exec(`UPDATE summary SET checked_at = ?, sum = ?`, notKept, sumSummary(nil, "k", old, proof, body)); err != nil {
+		t.Fatal(err)
+	}
+	p := pairOf(t, l, "k")
+	old.Checked = old.AsOf
+	if sums, err := p.Summaries(ctx); err != nil || len(sums) != 1 || sums[0] != old {
+		t.Errorf("%+v, want %+v: %v", sums, old, err)
+	}
+	if got := getGroup(t, p, g); !reflect.DeepEqual(got, g) || l.Dropped() > 0 {
+		t.Error("the group is not believed")
+	}
+	mustRecord(t, p, g)
+	if sums, err := p.Summaries(ctx); err != nil || len(sums) != 1 || sums[0] != g.Summary() || sums[0].Checked == old.Checked {
+		t.Errorf("%+v: %v", sums, err)
 	}
 }

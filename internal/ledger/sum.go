@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/zeebo/xxh3"
 
@@ -11,6 +12,9 @@ import (
 // The checks of stored rows: XXH3-64 over a letter for the table, the pair's key and what the row holds. The key and not
 // its number is part of it, so that a row whose number changed by damage is not taken for another pair's.
 
+// notKept is when the target was last read in rows of a time when that was not kept. Their check is without it.
+const notKept = math.MinInt64
+
 func sumSummary(b []byte, key string, s mirror.Summary, proof, bodySum int64) int64 {
 	b = appendKey(b[:0], 's', key, s.Measurement, s.Window.Start)
 	for _, v := range [...]uint64{
@@ -18,6 +22,9 @@ func sumSummary(b []byte, key string, s mirror.Summary, proof, bodySum int64) in
 		uint64(s.AsOf), uint64(proof), uint64(bodySum),
 	} {
 		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	if s.Checked != notKept {
+		b = binary.BigEndian.AppendUint64(b, uint64(s.Checked))
 	}
 	return int64(xxh3.Hash(b))
 }

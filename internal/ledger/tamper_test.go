@@ -33,6 +33,8 @@ func TestTampered(t *testing.T) {
 		`UPDATE summary SET proof = proof % 2 + 1`,
 		`UPDATE summary SET source = source - 1`,
 		`UPDATE summary SET as_of = as_of + 1`,
+		`UPDATE summary SET checked_at = checked_at + 1`,
+		`UPDATE summary SET checked_at = -9223372036854775808`,
 		`UPDATE summary SET stop = stop + 1`,
 		`DELETE FROM summary WHERE pair = 2; UPDATE summary SET pair = 2`,
 		`UPDATE summary SET measurement = x'6d656e'`,

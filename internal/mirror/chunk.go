@@ -194,6 +194,7 @@ type Summary struct {
 	Excepted    uint64
 	Extra       uint64
 	AsOf        int64 // the oldest Proof's; 0 without Proofs
+	Checked     int64 // the oldest CheckedAt; 0 without Proofs
 }
 
 // Summary adds g up.
@@ -206,6 +207,9 @@ func (g Group) Summary() Summary {
 		s.Extra += p.Extra.Count
 		if i == 0 || p.AsOf < s.AsOf {
 			s.AsOf = p.AsOf
+		}
+		if i == 0 || p.CheckedAt < s.Checked {
+			s.Checked = p.CheckedAt
 		}
 	}
 	return s
