@@ -28,8 +28,8 @@ const (
 	levelError = "ERROR"
 )
 
-// actionLog writes what is done into a bucket of the target. To add a line never waits and never fails; when the target is away lines
-// are kept, and the oldest are dropped and counted when there are too many.
+// actionLog writes what is done, and what verify found, into a bucket of the target. To add a line never waits and never fails; when the target is away
+// lines are kept, and the oldest are dropped and counted when there are too many.
 type actionLog struct {
 	target *influx.Target
 	log    *slog.Logger
@@ -43,7 +43,7 @@ type actionLog struct {
 
 // action is one line.
 type action struct {
-	at   int64
+	at   int64 // when it was added, unlike any other
 	text string
 }
 
@@ -57,22 +57,36 @@ func (l *actionLog) add(level, format string, args ...any) {
 		return
 	}
 	l.mu.Lock()
-	l.put(level, fmt.Sprintf(format, args...))
+	l.keep(l.line(level, fmt.Sprintf(format, args...)))
+	l.mu.Unlock()
+	l.again()
+}
+
+// keep appends a line, and lets go of the oldest when there are too many; the caller holds mu.
+func (l *actionLog) keep(a action) {
+	l.lines = append(l.lines, a)
 	if n := len(l.lines) - maxActions; n > 0 {
 		l.lines = append(l.lines[:0], l.lines[n:]...)
 		l.dropped += n
 	}
-	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }
 
-// put appends a line with a time of its own; the caller holds mu.
-func (l *actionLog) put(level, message string) {
+// point takes one line of line protocol as it is, a newline included. A nil log takes none.
+func (l *actionLog) point(line string) {
+	if l == nil || line == "" {
+		return
+	}
+	l.mu.Lock()
 	l.last = max(time.Now().UnixNano(), l.last+1)
-	l.lines = append(l.lines, action{l.last, fmt.Sprintf("Logs,LOG_LEVEL=%s Message=\"%s\" %d\n", level, visible(escape.Replace(message)), l.last)})
+	l.keep(action{l.last, line})
+	l.mu.Unlock()
+	l.again()
+}
+
+// line is a message with a time of its own; the caller holds mu.
+func (l *actionLog) line(level, message string) action {
+	l.last = max(time.Now().UnixNano(), l.last+1)
+	return action{l.last, fmt.Sprintf("Logs,LOG_LEVEL=%s Message=\"%s\" %d\n", level, visible(escape.Replace(message)), l.last)}
 }
 
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ", "\r", " ")
@@ -111,7 +125,7 @@ func (l *actionLog) run(ctx context.Context) {
 	l.target.Close()
 }
 
-// again makes run try without a new line.
+// again makes run try.
 func (l *actionLog) again() {
 	select {
 	case l.wake <- struct{}{}:
@@ -124,7 +138,7 @@ func (l *actionLog) flush(ctx context.Context, limit time.Duration) error {
 	l.mu.Lock()
 	if n := l.dropped; n > 0 {
 		l.dropped = 0
-		l.put(levelError, fmt.Sprintf("%d log lines were dropped while this bucket could not be written.", n))
+		l.lines = append(l.lines, l.line(levelError, fmt.Sprintf("%d log lines were dropped while this bucket could not be written.", n)))
 	}
 	n := len(l.lines)
 	var body []byte

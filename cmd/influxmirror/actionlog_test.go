@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"influxmirror/influxtest"
+	"influxmirror/internal/engine"
 	"influxmirror/internal/influx"
 	"influxmirror/internal/mirror"
 )
@@ -109,5 +110,48 @@ func TestActionLogFlushesAtExit(t *testing.T) {
 	<-done
 	if got := messages(s); len(got) != 1 {
 		t.Errorf("stored %q", got)
+	}
+}
+
+// What verify found is a point of its own, at the report's time, whatever the mirror is called; and nobody waits long for a server that does not answer.
+func TestActionLogTakesPoints(t *testing.T) {
+	s := influxtest.NewServer(influxtest.Options{})
+	defer s.Close()
+	v := engine.Verdict{Date: 1_700_000_000_000_000_000, Oldest: 1_600_000_000_000_000_000, Rows: map[engine.Row]engine.Tally{engine.Different: {Windows: 1, Samples: 3}}}
+	l := newTestLog(t, s, "token")
+	names := []string{"lab", `rest/a b,c=d"`, "two\nlines", `ends in \`}
+	for _, name := range names {
+		l.point(verifyPoint(name, v, verdictDoc{Exit: 4, Result: `NOT "IDENTICAL"`, Sum: 3}))
+	}
+	l.point(verifyPoint("", v, verdictDoc{})) // no tag can say whose it is
+	if err := l.flush(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]int{}
+	for _, x := range s.Dump("Logging") {
+		if x.Measurement != "verify" || x.Time != v.Date {
+			t.Errorf("stored %v", x)
+		}
+		if fields[x.Field]++; x.Field == "different" && x.Value != int64(3) || x.Field == "result" && x.Value != `NOT "IDENTICAL"` {
+			t.Errorf("stored %v", x)
+		}
+	}
+	if len(fields) != 6+len(engine.Rows) {
+		t.Errorf("fields %v", fields)
+	}
+	for name, n := range fields {
+		if n != len(names) {
+			t.Errorf("%d points have the field %q", n, name)
+		}
+	}
+
+	stalled := s.Fault(influxtest.Writes, influxtest.Stall(0))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.point(verifyPoint("lab", v, verdictDoc{}))
+	began := time.Now()
+	l.run(ctx)
+	if took := time.Since(began); stalled.Fired() == 0 || took > actionFlush+time.Second {
+		t.Errorf("waited %v; fired %d", took, stalled.Fired())
 	}
 }

@@ -292,7 +292,9 @@ func (d *demo) held() (all []influxtest.Sample) {
 func (d *demo) conclude(v engine.Verdict, word string, code int, why error) error {
 	d.screen.close()
 	if d.screen.json {
-		if err := d.screen.app.printTo(d.screen.result, document(v, word, code, true, nil)); err != nil {
+		doc := document(v, d.cfg.Mirrors[0], word, code, true, nil)
+		doc.Full = true
+		if err := d.screen.app.printTo(d.screen.result, doc); err != nil {
 			return err
 		}
 	} else {

@@ -67,7 +67,7 @@ func (w *wired) carry(ctx context.Context, old *ledger.Pair, key, source, target
 	if err := w.wanted(ctx, old, func(g mirror.Group) error { return now.Record(ctx, g) }); err != nil {
 		return err
 	}
-	if err := engine.Follow(ctx, old, now, knownNote); err != nil {
+	if err := engine.Follow(ctx, old, now, knownNote, reportsNote(w.cfg.Name)); err != nil {
 		return err
 	}
 	w.memory.pair = now

@@ -69,6 +69,9 @@ type mirrorStatus struct {
 	Error          string   `json:"error,omitempty"`
 	ErrorSince     string   `json:"error_since,omitempty"`
 	GivenUp        []string `json:"given_up,omitempty"`
+
+	LastVerify *verdictDoc  `json:"last_verify"` // null: never
+	Earlier    []verdictDoc `json:"earlier_verifies,omitempty"`
 }
 
 func (a *app) status(ctx context.Context, watch bool, limit time.Duration) error {
@@ -128,7 +131,18 @@ func (a *app) gather(ctx context.Context, cfg *config.Config) (statusAll, error)
 		if err != nil {
 			return all, withCode(exitState, err)
 		}
-		all.Mirrors = append(all.Mirrors, describe(m, d, found, held != nil, now))
+		out := describe(m, d, found, held != nil, now)
+		reports, err := s.reports(ctx, m.Name)
+		if err != nil {
+			return all, withCode(exitState, err)
+		}
+		if len(reports) > 0 {
+			out.LastVerify = &reports[0]
+			if s.flags.verbose {
+				out.Earlier = reports[1:]
+			}
+		}
+		all.Mirrors = append(all.Mirrors, out)
 	}
 	if all.Unmirrored, err = s.unmirrored(ctx, false); err != nil {
 		return all, withCode(exitState, err)
@@ -137,17 +151,23 @@ func (a *app) gather(ctx context.Context, cfg *config.Config) (statusAll, error)
 }
 
 func (s *site) remembered(ctx context.Context, name string) (d statusDoc, found bool, err error) {
-	if s.ledger == nil {
-		return d, false, nil
-	}
-	pair, _, err := s.ledger.Mirror(ctx, name)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return d, false, nil
-	}
-	if err == nil {
+	pair, err := s.pairOf(ctx, name)
+	if err == nil && pair != nil {
 		found, err = pair.State(ctx, statusNote(name), &d)
 	}
 	return d, found, err
+}
+
+// pairOf returns the pair that a mirror's name stands for, nil if there is none yet.
+func (s *site) pairOf(ctx context.Context, name string) (*ledger.Pair, error) {
+	if s.ledger == nil {
+		return nil, nil
+	}
+	pair, _, err := s.ledger.Mirror(ctx, name)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, nil
+	}
+	return pair, err
 }
 
 func describe(m *config.Mirror, d statusDoc, found, running bool, now time.Time) mirrorStatus {
@@ -210,6 +230,12 @@ func (a *app) showStatus(all statusAll) error {
 	for _, m := range all.Mirrors {
 		fmt.Fprintf(w, "%s: %s\n", m.Mirror, m.State)
 		fmt.Fprintf(w, "  %s to %s\n", m.From, m.To)
+		if m.LastVerify != nil {
+			fmt.Fprintf(w, "  %s\n", m.LastVerify.sentence())
+		}
+		for _, v := range m.Earlier {
+			fmt.Fprintf(w, "  before: %s\n", v.sentence())
+		}
 		if m.LastTry == "" {
 			continue
 		}

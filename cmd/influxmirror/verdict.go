@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 type verdictDoc struct {
 	Mirror      string            `json:"mirror"`
 	Exit        int               `json:"exit"`
+	Full        bool              `json:"full"`
 	Error       string            `json:"error,omitempty"`
 	Result      string            `json:"result,omitempty"`
 	Damaged     []damageDoc       `json:"damaged,omitempty"`
@@ -37,14 +37,23 @@ type verdictDoc struct {
 type endDoc struct {
 	Product  string `json:"product"`
 	Version  string `json:"version"`
+	URL      string `json:"url"` // of the config, without secrets
 	Bucket   string `json:"bucket"`
 	BucketID string `json:"bucket_id"`
 }
 
 type rowDoc struct {
-	Windows int    `json:"windows"`
-	Samples uint64 `json:"samples"`
-	Note    string `json:"note,omitempty"`
+	Windows int        `json:"windows"`
+	Samples uint64     `json:"samples"`
+	Note    string     `json:"note,omitempty"`
+	Places  []placeDoc `json:"places,omitempty"`
+}
+
+// placeDoc is a window that was read and is not identical.
+type placeDoc struct {
+	Measurement string `json:"measurement"`
+	Start       string `json:"start"`
+	Stop        string `json:"stop"`
 }
 
 type differenceDoc struct {
@@ -53,13 +62,21 @@ type differenceDoc struct {
 	Target      string `json:"target"`
 }
 
-func document(v engine.Verdict, word string, code int, explain bool, extra []extraDoc) verdictDoc {
-	end := func(p mirror.Probe) *endDoc { return &endDoc{p.Product, p.Version, p.Bucket, p.BucketID} }
-	d := verdictDoc{Mirror: v.Mirror, Exit: code, Result: word, Time: seconds(v.Date), Source: end(v.Source), Target: end(v.Target), Rows: map[string]rowDoc{},
+func document(v engine.Verdict, m *config.Mirror, word string, code int, explain bool, extra []extraDoc) verdictDoc {
+	end := func(p mirror.Probe, r config.Ref) *endDoc {
+		return &endDoc{p.Product, p.Version, r.Endpoint.Address(), p.Bucket, p.BucketID}
+	}
+	d := verdictDoc{Mirror: v.Mirror, Exit: code, Result: word, Time: seconds(v.Date), Source: end(v.Source, m.From), Target: end(v.Target, m.To), Rows: map[string]rowDoc{},
 		Sum: v.Sum().Samples, Union: v.Union, AddsUp: v.AddsUp(), Reread: v.Reread, Extra: extra, Unreadable: v.Unreadable}
 	for _, r := range engine.Rows {
 		t := v.Rows[r]
-		d.Rows[string(r)] = rowDoc{t.Windows, t.Samples, t.Note}
+		row := rowDoc{Windows: t.Windows, Samples: t.Samples, Note: t.Note}
+		for _, p := range t.Places {
+			if explain {
+				row.Places = append(row.Places, placeDoc{p.Measurement, mirror.FormatTime(p.Window.Start), mirror.FormatTime(p.Window.Stop)})
+			}
+		}
+		d.Rows[string(r)] = row
 	}
 	if v.Oldest != 0 {
 		d.OldestProof = seconds(v.Oldest)
@@ -103,8 +120,8 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 			windows = "–"
 		case r == engine.Identical:
 			tail = fmt.Sprintf("  %12s  %13s", short(v.Reread), oldest(v))
-		case r == engine.Different && len(v.Differences) > 0:
-			tail = "   " + where(v.Differences[0])
+		case r == engine.Different && len(t.Places) > 0:
+			tail = "   " + where(t.Places[0])
 		case t.Samples > 0 && t.Note != "":
 			tail = "   " + clean(t.Note)
 		}
@@ -141,13 +158,11 @@ func abbreviated(id string) string {
 	return id
 }
 
-// where names the place of a difference: its measurement and the time at the end of the line.
-func where(d engine.Difference) string {
-	line := d.Source
-	if line == "" {
-		line = d.Target
-	}
-	return clean(d.Measurement) + " " + lineTime(line)
+// where names a place: cpu 2026-11-22T14:00Z/15:00Z.
+func where(p engine.Place) string {
+	start, stop, _ := strings.Cut(minutes(p.Window), "/")
+	date, _, _ := strings.Cut(start, "T")
+	return clean(p.Measurement) + " " + start + "/" + strings.TrimPrefix(stop, date+"T")
 }
 
 func (s *site) showDifferences(v engine.Verdict) {
@@ -177,15 +192,6 @@ func orNone(line string) string {
 		return "(none)"
 	}
 	return clean(line)
-}
-
-// lineTime is the time at the end of a canonical line.
-func lineTime(line string) string {
-	ns, err := strconv.ParseInt(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 10, 64)
-	if err != nil {
-		return ""
-	}
-	return mirror.FormatTime(ns)
 }
 
 // product names what an end runs on.

@@ -21,8 +21,11 @@ type verifying struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifying
 	cmd := &cobra.Command{
-		Use:     "verify [MIRROR… | SOURCE TARGET]",
-		Short:   "Compare both sides and report; writes to neither",
+		Use:   "verify [MIRROR… | SOURCE TARGET]",
+		Short: "Compare both sides and report; writes to neither",
+		Long: `Compare both sides and report. verify writes to neither of the buckets that it compares. What it finds becomes work for the next pass, and its
+report is kept in the ledger, the last 20 of each mirror: influxmirror status. One point of it goes into the mirror's log bucket (measurement
+verify), unless that is none; verify neither fails nor waits where that cannot be written.`,
 		Example: examples("verify", " --full"),
 	}
 	h := a.addressFlags(cmd, true)
@@ -48,8 +51,10 @@ func (a *app) verify(ctx context.Context, find finder, how verifying) error {
 	defer s.close()
 	code := s.begin
 	all := []verdictDoc{}
+	logs, stop := s.startActionLogs(ctx)
+	defer stop()
 	for _, m := range chosen {
-		d, err := s.verifyOne(ctx, m, how)
+		d, err := s.verifyOne(ctx, m, how, logs[m.Log.String()])
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -68,7 +73,7 @@ func (a *app) verify(ctx context.Context, find finder, how verifying) error {
 	return ended(code)
 }
 
-func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (verdictDoc, error) {
+func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying, actions *actionLog) (verdictDoc, error) {
 	w := s.wire(m, mode{})
 	defer w.close()
 	damage, err := w.damaged(ctx)
@@ -81,7 +86,8 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 		}
 	}
 	p := s.progress(w)
-	v, err := w.Verify(ctx, how.full || s.adhoc && s.unproven(ctx, m))
+	full := how.full || s.adhoc && s.unproven(ctx, m)
+	v, err := w.Verify(ctx, full)
 	p.end()
 	if err != nil {
 		return verdictDoc{Mirror: m.Name, Damaged: damage}, err
@@ -102,9 +108,13 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 			return verdictDoc{Mirror: m.Name}, withCode(exitState, err)
 		}
 	}
+	d := document(v, m, word, code, how.explain, extra)
+	d.Damaged, d.Full = damage, full
+	actions.point(verifyPoint(m.Name, v, d))
+	if err := w.file(ctx, d); err != nil {
+		s.warn("%s: the report is not kept in the ledger: %v", m.Name, err)
+	}
 	if s.flags.json {
-		d := document(v, word, code, how.explain, extra)
-		d.Damaged = damage
 		return d, nil
 	}
 	s.showVerdict(v, word, code, m)
@@ -114,7 +124,7 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying) (
 	if how.list == "extra" {
 		s.showExtra(v, extra)
 	}
-	return verdictDoc{Mirror: m.Name, Exit: code}, nil
+	return d, nil
 }
 
 // extraDoc is what only the target has, in one field of one Cell.

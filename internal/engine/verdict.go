@@ -36,6 +36,13 @@ type Tally struct {
 	Windows int
 	Samples uint64
 	Note    string
+	Places  []Place // the first 100 of the windows that were read now and are not identical
+}
+
+// Place is a window of one measurement.
+type Place struct {
+	Measurement string
+	Window      mirror.Window
 }
 
 // Difference is one Sample that is not the same on both sides; the absent side is "".
@@ -89,5 +96,8 @@ func (v Verdict) Result() (word string, code int) {
 	return "IDENTICAL", 0
 }
 
-// maxDifferences bounds what Explain lists.
-const maxDifferences = 1000
+// Bounds of what is listed.
+const (
+	maxDifferences = 1000
+	maxPlaces      = 100 // of each Row
+)

@@ -114,6 +114,15 @@ func (v *Verdict) put(r Row, samples uint64, windows int) {
 	v.Rows[r] = t
 }
 
+// stands puts a window that was read into its Row.
+func (v *Verdict) stands(r Row, c mirror.Chunk) {
+	t := v.Rows[r]
+	if t.Windows++; r != Identical && len(t.Places) < maxPlaces {
+		t.Places = append(t.Places, Place{c.Measurement, c.Window})
+	}
+	v.Rows[r] = t
+}
+
 // verifyGroup compares one measurement in one shard group and reports whether a Proof turned out wrong.
 func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c counted, full bool) (bool, error) {
 	w := e.policy.Grid.Group(k.start)
@@ -268,22 +277,24 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 	wrong := false
 	for i := range src.Cells {
 		s, t := src.Cells[i], dst.Cells[i]
+		cell := mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}
 		switch {
 		case s.IsZero() && t.IsZero():
 		case s == t:
 			v.put(Identical, s.Count, 1)
 			v.Union += s.Count
 		case special != "":
-			v.put(special, max(s.Count, t.Count), 1)
+			v.put(special, max(s.Count, t.Count), 0)
+			v.stands(special, cell)
 			v.Union += max(s.Count, t.Count)
 		default:
-			bad, err := m.verifyCell(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}, share{}, allowed, behind)
+			bad, err := m.verifyCell(ctx, v, cell, share{}, allowed, behind)
 			if err != nil {
 				return wrong, err
 			}
 			if bad && !behind {
 				wrong = true
-				if err := m.forget(ctx, c.Measurement, g.Window, c.Cell(i)); err != nil {
+				if err := m.forget(ctx, c.Measurement, g.Window, cell.Window); err != nil {
 					return wrong, err
 				}
 			}
@@ -323,7 +334,8 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh 
 		}
 		if try == maxTries { // no two reads of it come to the same: what differs cannot be told from what has just been written
 			n := uint64(max(len(src.set), len(dst.set), 1))
-			v.put(NotChecked, n, 1)
+			v.put(NotChecked, n, 0)
+			v.stands(NotChecked, c)
 			v.Union += n
 			t := v.Rows[NotChecked]
 			t.Note = cmp.Or(t.Note, "somebody writes there now")
@@ -427,7 +439,7 @@ func (m *Mirror) verifyCell(ctx context.Context, v *Verdict, c mirror.Chunk, sh 
 		v.put(row, 1, 0)
 		worst = worse(worst, row)
 	}
-	v.put(worst, 0, 1)
+	v.stands(worst, c)
 	return wrong, nil
 }
 
