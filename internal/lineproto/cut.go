@@ -107,8 +107,10 @@ func Value(v, scratch []byte) (t mirror.Type, bits uint64, text []byte, ok bool)
 		}
 		v = v[1 : len(v)-1]
 		for i := 0; i < len(v); i++ {
-			if v[i] == '\\' && i+1 < len(v) && (v[i+1] == '"' || v[i+1] == '\\') {
-				i++
+			if v[i] == '\\' {
+				if i++; i == len(v) || v[i] != '"' && v[i] != '\\' { // parsers differ in what that says
+					return 0, 0, scratch, false
+				}
 			}
 			scratch = append(scratch, v[i])
 		}
@@ -117,6 +119,9 @@ func Value(v, scratch []byte) (t mirror.Type, bits uint64, text []byte, ok bool)
 		return mirror.Boolean, 1, scratch, true
 	case string(v) == "false":
 		return mirror.Boolean, 0, scratch, true
+	}
+	if v[0] == '+' {
+		return 0, 0, scratch, false
 	}
 	for i, c := range v { // the number parser of Go takes more than line protocol does
 		if (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' && (i < len(v)-1 || c != 'i' && c != 'u') {

@@ -76,7 +76,7 @@ func TestCutRefuses(t *testing.T) {
 			t.Errorf("%q: %q %q", key, m, tags)
 		}
 	}
-	for _, v := range []string{"", `"`, "t", "True", "NaN", "inf", "0x1p-2", "1_0", "1f", "i", "u", "-1u", "9223372036854775808i", "1e999", "5i5"} {
+	for _, v := range []string{"", `"`, "+5", `"\n"`, `"\"`, "t", "True", "NaN", "inf", "0x1p-2", "1_0", "1f", "i", "u", "-1u", "9223372036854775808i", "1e999", "5i5"} {
 		if typ, bits, _, ok := Value([]byte(v), nil); ok {
 			t.Errorf("%q: %v %x", v, typ, bits)
 		}
