@@ -62,5 +62,5 @@ func (a *app) run(ctx context.Context, once, strict bool) error {
 	}
 	ctx, hangup, stop := a.hangups(ctx)
 	defer stop()
-	return (&service{site: s, watcher: watcher, hangup: hangup}).serve(ctx)
+	return (&service{site: s, watcher: watcher, hangup: hangup, manager: managerOf(a.env)}).serve(ctx)
 }

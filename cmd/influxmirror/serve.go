@@ -29,6 +29,7 @@ type service struct {
 	watcher *config.Watcher
 	hangup  <-chan os.Signal // read the config again
 	outages *outages
+	manager manager
 	begun   bool
 }
 
@@ -59,13 +60,19 @@ func (s *service) serve(ctx context.Context) error {
 	poll, check := time.NewTicker(pollConfig), time.NewTicker(checkState)
 	defer poll.Stop()
 	defer check.Stop()
+	alive, tells, quiet := s.manager.beats()
+	defer quiet()
+	ready := []string{"READY=1", "STATUS=started with " + count(len(s.cfg.Mirrors), "mirror")}
 	for {
 		g := s.generation(ctx)
+		s.manager.say(ready...)
+		ready = nil
 		changed := false
 		for !changed {
 			select {
 			case <-ctx.Done():
 				s.log.Info("stopping")
+				s.manager.say("STOPPING=1", "STATUS=stopping")
 				if !g.stop("Mirror service shutdown manually.") {
 					s.log.Warn("not everything stopped in time; nothing is lost")
 				}
@@ -78,6 +85,10 @@ func (s *service) serve(ctx context.Context) error {
 					g.stop("")
 					return withCode(exitState, fmt.Errorf("%w; nothing is lost: start again", err))
 				}
+			case <-alive: // here and nowhere else: when the config or the ledger hangs, so does this
+				s.manager.say("WATCHDOG=1")
+			case <-tells:
+				s.state(ctx)
 			case <-s.hangup:
 				changed = s.reload()
 			case <-poll.C:
