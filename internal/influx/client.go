@@ -200,6 +200,7 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 	if r.path == "/ping" {
 		req = c.timed(req)
 	}
+	asked := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.classify(ctx, r, err)
@@ -225,6 +226,10 @@ func (c *Client) once(ctx context.Context, r *request) (*answer, error) {
 		}
 		return nil, c.fail(r, mirror.Foreign, resp.StatusCode, errors.New("the server or a proxy does not mark the end of its answers"))
 	}
+	if why := cached(resp.Header, time.Since(asked)); why != "" && (resp.StatusCode/100 == 2 || resp.StatusCode/100 == 4) {
+		a.body.Close()
+		return nil, c.fail(r, mirror.Blocked, resp.StatusCode, fmt.Errorf("a cache on the way answers in the server's place (%s); let it pass on everything of this server, or put an address into url that leads past it", why))
+	}
 	if resp.StatusCode/100 != 2 {
 		defer a.body.Close()
 		return nil, c.refusal(r, resp, a)
@@ -241,7 +246,7 @@ type wholeBody struct {
 	c      *Client
 	r      *request
 	ctx    context.Context
-	src    io.Reader
+	src    *counting
 	closer io.Closer
 	packed bool
 	zip    *gzip.Reader
@@ -250,7 +255,7 @@ type wholeBody struct {
 }
 
 func (b *wholeBody) Read(p []byte) (int, error) {
-	src := b.src
+	src := io.Reader(b.src)
 	if b.packed {
 		if b.zip == nil {
 			z, err := gzip.NewReader(b.src)
@@ -266,7 +271,9 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 	if b.read > b.limit {
 		return 0, b.c.fail(b.r, mirror.TooLarge, 0, fmt.Errorf("answer larger than %d MiB", b.limit>>20))
 	}
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		b.c.route.packets.passed(b.src.all)
+	} else if err != nil {
 		err = b.broken(err)
 	}
 	return n, err
@@ -275,6 +282,10 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 func (b *wholeBody) broken(err error) error {
 	if b.ctx.Err() != nil {
 		return b.ctx.Err()
+	}
+	if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
+		b.c.silent()
+		err = errSilent
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("answer cut off")
@@ -296,6 +307,7 @@ type counting struct {
 	n      *atomic.Int64
 	waited time.Duration // in reads since got was 0
 	got    int
+	all    int64
 }
 
 func (r *counting) Read(p []byte) (int, error) {
@@ -303,6 +315,7 @@ func (r *counting) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.n.Add(int64(n))
 	r.got += n
+	r.all += int64(n)
 	if r.waited += time.Since(began); r.waited > dripTime {
 		if r.got < dripBytes && err == nil {
 			return 0, fmt.Errorf("only %d bytes came in %s", r.got, r.waited.Round(time.Second))

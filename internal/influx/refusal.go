@@ -40,12 +40,19 @@ func (c *Client) classify(ctx context.Context, r *request, err error) error {
 		return c.fail(r, mirror.Blocked, 0, c.wantsTLS())
 	}
 	if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
-		err = errors.New("no answer in time")
+		c.silent()
+		err = errSilent
 		if kind == mirror.Broken {
 			kind = mirror.Unreachable
 		}
 	}
 	return c.fail(r, kind, 0, err)
+}
+
+// silent tells the route that a request was sent and nothing was heard. Connections that are open are not used again: they may be like that one.
+func (c *Client) silent() {
+	c.route.packets.silent()
+	c.http.CloseIdleConnections()
 }
 
 func (c *Client) wantsTLS() error {
@@ -124,4 +131,36 @@ func (c *Client) redirected(r *request, resp *http.Response) error {
 		return c.fail(r, mirror.Blocked, resp.StatusCode, fmt.Errorf("redirects to %s; put that address in the config", base))
 	}
 	return c.fail(r, mirror.Foreign, resp.StatusCode, fmt.Errorf("redirects to %s, which is not followed; a login page, or the address in the config is not the server's", where))
+}
+
+// cached returns what in the head of an answer says that it was made before the request was sent, took ago: it says nothing about now.
+// "" if nothing does. An Age that is not greater than took was made after the request, by whatever passes answers on.
+func cached(h http.Header, took time.Duration) string {
+	for _, v := range h.Values("Age") {
+		if age, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil && float64(age) > took.Seconds() {
+			return fmt.Sprintf("Age: %d", age)
+		}
+	}
+	for _, name := range []string{"X-Cache", "X-Cache-Status", "Cache-Status"} {
+		for _, v := range h.Values(name) {
+			for one := range strings.SplitSeq(v, ",") {
+				if isHit(one) {
+					return printable(name+": "+strings.TrimSpace(one), 100)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// isHit reports whether a cache says that it did not ask the server: "HIT from proxy", "TCP_MEM_HIT", "cdn; hit" (RFC 9211).
+func isHit(said string) bool {
+	name, rest, _ := strings.Cut(said, ";")
+	for one := range strings.SplitSeq(rest, ";") {
+		if strings.EqualFold(strings.TrimSpace(one), "hit") {
+			return true
+		}
+	}
+	words := strings.Fields(strings.ToUpper(name))
+	return len(words) > 0 && (words[0] == "HIT" || words[0] == "STALE" || strings.HasPrefix(words[0], "TCP_") && strings.HasSuffix(words[0], "_HIT") && !strings.Contains(words[0], "REFRESH"))
 }

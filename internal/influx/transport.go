@@ -24,12 +24,14 @@ type route struct {
 	tcp   func(ctx context.Context, network, address string) (net.Conn, error)
 	dials *atomic.Int64
 	near  atomic.Int64 // the shortest time a ping took, in ns; 0: none was measured
+
+	packets packets
 }
 
 func newRoute(o Options, dials *atomic.Int64) *route {
 	r := &route{url: o.URL, proxy: o.Proxy, tls: o.TLS, tcp: o.Dial, dials: dials}
 	if r.tcp == nil {
-		r.tcp = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+		r.tcp = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second, Control: r.packets.control}).DialContext
 	}
 	return r
 }
@@ -82,6 +84,9 @@ func (r *route) dialTLS(ctx context.Context, network, address string) (net.Conn,
 	out, err := handshake(ctx, &idleConn{Conn: conn}, config)
 	if err != nil {
 		conn.Close()
+		if t := net.Error(nil); errors.As(err, &t) && t.Timeout() && ctx.Err() == nil {
+			r.packets.silent()
+		}
 		return nil, tlsFault(config, err)
 	}
 	if t := httptrace.ContextClientTrace(ctx); t != nil && t.TLSHandshakeDone != nil {
@@ -199,7 +204,7 @@ func networkText(err error) error {
 	return err
 }
 
-// idleConn gives up on a peer that says nothing for idleTimeout.
+// idleConn gives up on a peer that says nothing for idleTimeout while nothing is sent.
 type idleConn struct{ net.Conn }
 
 func (c *idleConn) Read(b []byte) (int, error) {
@@ -210,7 +215,8 @@ func (c *idleConn) Read(b []byte) (int, error) {
 }
 
 func (c *idleConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(idleTimeout)); err != nil {
+	// The transport is reading all the while: it has the same patience once this is sent.
+	if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -22,10 +23,11 @@ const bodySize = 2 << 20
 // Target is a Client that may also write.
 type Target struct {
 	*Client
+	bodies bodies
 }
 
 // NewTarget returns a Target; nothing is sent before its first method is called.
-func NewTarget(o Options) *Target { return &Target{New(o)} }
+func NewTarget(o Options) *Target { return &Target{Client: New(o)} }
 
 // LineWriter is what Open returns: a Writer, named by what it does so that callers may declare the same.
 type LineWriter = interface {
@@ -104,8 +106,19 @@ func (w *Writer) wait() error {
 // Abort waits for the request in flight and gives up the rest.
 func (w *Writer) Abort() { _ = w.wait() }
 
-// post stores lines, or finds the ones the target refuses.
+// post stores lines, in bodies that come through, or finds the ones the target refuses.
 func (w *Writer) post(lines []byte) error {
+	for rest := lines; len(rest) > 0; {
+		lines, rest = w.t.bodies.cut(rest)
+		if err := w.store(lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store is post with one body.
+func (w *Writer) store(lines []byte) error {
 	lines = w.withoutStuck(lines)
 	if len(lines) == 0 {
 		return nil
@@ -257,6 +270,7 @@ func pack(to *bytes.Buffer, lines []byte) error {
 
 // put sends one body. Only 204 means stored.
 func (w *Writer) put(lines []byte) error {
+	size := len(lines)
 	if tags := w.t.o.AddTags; len(tags) > 0 {
 		var err error
 		if w.plain, err = untagged(w.plain[:0], lines, tags); err != nil {
@@ -284,7 +298,11 @@ func (w *Writer) put(lines []byte) error {
 		r.path, r.query = "/write", url.Values{}
 		w.t.address(r.query)
 	}
+	began := time.Now()
 	a, err := w.t.do(w.ctx, r)
+	if errors.Is(err, errSilent) {
+		w.t.bodies.vanished(size)
+	}
 	if err != nil {
 		return w.t.refusedV1(err)
 	}
@@ -292,5 +310,7 @@ func (w *Writer) put(lines []byte) error {
 	if a.status != http.StatusNoContent {
 		return w.t.fail(r, mirror.Unknown, a.status, errors.New("not the answer InfluxDB gives to a write"))
 	}
+	w.t.bodies.stored(size, time.Since(began))
+	w.t.route.packets.passed(int64(len(body)))
 	return nil
 }
