@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/influxdata/influxql"
@@ -83,7 +84,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	parsed, err := influxql.ParseQuery(text)
+	parsed, err := parse(text)
 	if err != nil {
 		if s.version == V2 {
 			platformError(w, http.StatusBadRequest, "invalid", "failed to parse query: "+err.Error())
@@ -238,4 +239,35 @@ func (ses *session) bucket(db, rp string) (*bucket, error) {
 		return nil, errors.New(refused)
 	}
 	return b, nil
+}
+
+// parsed remembers what requests said: most say it again and again, and to parse it takes longer than to answer it.
+var parsed = struct {
+	mu  sync.Mutex // guards what is below
+	old map[string]*influxql.Query
+}{old: map[string]*influxql.Query{}}
+
+// parse is influxql.ParseQuery with a memory. Nobody changes what it returns.
+func parse(text string) (*influxql.Query, error) {
+	parsed.mu.Lock()
+	defer parsed.mu.Unlock()
+	if q := parsed.old[text]; q != nil {
+		return q, nil
+	}
+	q, err := influxql.ParseQuery(text)
+	if err == nil && len(text) < 64<<10 {
+		for _, st := range q.Statements {
+			if e, ok := st.(*influxql.ExplainStatement); ok {
+				st = e.Statement
+			}
+			if st, ok := st.(*influxql.SelectStatement); ok {
+				_, _ = st.GroupByInterval() // a statement keeps what this finds; from here on it is only read
+			}
+		}
+		if len(parsed.old) == 4096 {
+			clear(parsed.old)
+		}
+		parsed.old[text] = q
+	}
+	return q, err
 }

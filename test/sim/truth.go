@@ -7,7 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
-	"strings"
+	"strconv"
 
 	"influxmirror/influxtest"
 	"influxmirror/internal/lineproto"
@@ -80,19 +80,24 @@ func (s *state) in(measurement string, w mirror.Window) sum {
 
 // place is where a Sample is: everything but its value.
 func place(s influxtest.Sample) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%q", s.Measurement)
+	b := strconv.AppendQuote(make([]byte, 0, 64), s.Measurement)
 	for _, t := range s.Tags {
-		fmt.Fprintf(&b, ",%q=%q", t.Key, t.Value)
+		b = strconv.AppendQuote(append(b, ','), t.Key)
+		b = strconv.AppendQuote(append(b, '='), t.Value)
 	}
-	fmt.Fprintf(&b, " %q %d", s.Field, s.Time)
-	return b.String()
+	b = strconv.AppendQuote(append(b, ' '), s.Field)
+	return string(strconv.AppendInt(append(b, ' '), s.Time, 10))
 }
 
 // value is a value with its type, exactly.
 func value(v any) string {
-	if f, ok := v.(float64); ok {
-		return fmt.Sprintf("float64 %x", math.Float64bits(f))
+	switch v := v.(type) {
+	case float64:
+		return "float64 " + strconv.FormatUint(math.Float64bits(v), 16)
+	case int64:
+		return "int64 " + strconv.FormatInt(v, 10)
+	case string:
+		return "string " + v
 	}
 	return fmt.Sprintf("%T %v", v, v)
 }
