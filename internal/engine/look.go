@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"influxmirror/internal/mirror"
@@ -302,8 +303,8 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 	}
 	var slots []plan.Slot
 	fine := map[mirror.Window][]int{} // shard group → slots to survey by Cell
-	for k, c := range found {
-		w := grid.Group(k.start)
+	for _, k := range slices.SortedFunc(maps.Keys(found), key.compare) {
+		c, w := found[k], grid.Group(k.start)
 		if w.Stop <= p.Floor() || w.Start >= p.Until {
 			continue
 		}
@@ -338,8 +339,8 @@ func (m *Mirror) slots(ctx context.Context, e ends, sc scope, found map[key]*cou
 		}
 		slots = append(slots, s)
 	}
-	for w, list := range fine {
-		if err := m.fine(ctx, e, sc, w, slots, list); err != nil {
+	for _, w := range slices.SortedFunc(maps.Keys(fine), mirror.Window.Compare) {
+		if err := m.fine(ctx, e, sc, w, slots, fine[w]); err != nil {
 			return nil, err
 		}
 	}
@@ -378,7 +379,8 @@ func (m *Mirror) fine(ctx context.Context, e ends, sc scope, group mirror.Window
 			}
 		}
 	}
-	for at, some := range minutes {
+	for _, at := range slices.SortedFunc(maps.Keys(minutes), mirror.Window.Compare) {
+		some := minutes[at]
 		more, err := m.survey(ctx, some, at, mirror.TailWidth, e, sums)
 		if err != nil {
 			return err

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -84,6 +86,11 @@ type Mirror struct {
 type key struct {
 	measurement string
 	start       int64 // of the shard group
+}
+
+// compare orders keys, so that a Pass goes the same way each time.
+func (k key) compare(o key) int {
+	return cmp.Or(cmp.Compare(k.start, o.start), cmp.Compare(k.measurement, o.measurement))
 }
 
 type cell struct {
@@ -245,7 +252,7 @@ func (m *Mirror) Rebind() { m.ledger = nil }
 // regrid moves Proofs into the shard groups of a changed duration.
 func (m *Mirror) regrid(ctx context.Context, grid mirror.Grid) error {
 	var old []mirror.Summary
-	for _, s := range m.sums {
+	for _, s := range m.ordered() {
 		if grid.Group(s.Window.Start) != s.Window {
 			old = append(old, s)
 		}
@@ -311,7 +318,7 @@ const worthMerging = 8
 func (m *Mirror) merge(ctx context.Context, e ends) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k := range m.touched {
+	for _, k := range slices.SortedFunc(maps.Keys(m.touched), key.compare) {
 		g, err := m.ledger.Group(ctx, k.measurement, e.policy.Grid.Group(k.start))
 		if err != nil {
 			return err

@@ -266,18 +266,22 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer,
 	}
 	lane := func(end, workers int, gate func() (func(), error)) {
 		var wg sync.WaitGroup
+		turn := make(chan struct{}, 1) // what is first in line goes through the gate first
 		for range workers {
 			wg.Go(func() {
 				for {
+					turn <- struct{}{}
 					mu.Lock()
 					if failed != nil || next >= end || ctx.Err() != nil || next >= live && over(until, 0) {
 						mu.Unlock()
+						<-turn
 						return
 					}
 					t := work[next]
 					next++
 					mu.Unlock()
 					leave, err := gate()
+					<-turn
 					if err == nil {
 						err = run(t)
 						leave()

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -83,13 +85,13 @@ func over(until time.Time, wait time.Duration) bool {
 // there is one.
 func (m *Mirror) again(ctx context.Context, until time.Time, t plan.Transfer, fn func() error) error {
 	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = time.Second, time.Minute
+	pause.InitialInterval, pause.MaxInterval, pause.RandomizationFactor = time.Second, time.Minute, 0
 	for try := 1; ; try++ {
 		err := fn()
 		if err == nil || try == maxTries || ctx.Err() != nil {
 			return err
 		}
-		wait := pause.NextBackOff()
+		wait := spread(pause.NextBackOff(), m.Name, t.Chunk.Measurement, t.Chunk.Window, try)
 		switch me := (*mirror.Error)(nil); mirror.KindOf(err) {
 		case mirror.Busy:
 			if errors.As(err, &me) {
@@ -113,6 +115,14 @@ func (m *Mirror) again(ctx context.Context, until time.Time, t plan.Transfer, fn
 		case <-time.After(wait):
 		}
 	}
+}
+
+// spread makes a pause up to a half shorter or longer, so that not all who wait for a server come back at once. Who waits decides and not chance: what
+// went wrong can be lived through again.
+func spread(pause time.Duration, who ...any) time.Duration {
+	h := fnv.New64a()
+	fmt.Fprint(h, who...)
+	return pause/2 + time.Duration(float64(pause)*float64(h.Sum64()>>11)/(1<<53))
 }
 
 const (

@@ -239,11 +239,11 @@ func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells
 	g, sub := errgroup.WithContext(ctx)
 	g.SetLimit(diffs)
 	for _, i := range cells {
+		settled, err := m.Gate.diff(sub, t.Live()) // in the order of time
+		if err != nil {
+			break // of ctx, or of a Cell that is told below
+		}
 		g.Go(func() error {
-			settled, err := m.Gate.diff(sub, t.Live())
-			if err != nil {
-				return err
-			}
 			defer settled()
 			part := t
 			part.Chunk = mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
@@ -259,8 +259,10 @@ func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells
 			return m.store(ctx, e, part, []mirror.Proof{s.proof(part.Chunk.Window)}, s.exceptions)
 		})
 	}
-	err := g.Wait()
-	return o, err
+	if err := g.Wait(); err != nil {
+		return o, err
+	}
+	return o, ctx.Err()
 }
 
 // conclude compares what was read at the source with what was read back, and settles what differs.

@@ -2,6 +2,8 @@ package influx
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"influxmirror/internal/mirror"
@@ -35,8 +37,8 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 		statements, windows = statements[:0], windows[:0]
 		return nil
 	}
-	for w, names := range at {
-		for _, name := range names {
+	for _, w := range slices.SortedFunc(maps.Keys(at), mirror.Window.Compare) {
+		for _, name := range at[w] {
 			statements = append(statements, "EXPLAIN ANALYZE SELECT *::field FROM "+ident(name)+" WHERE "+where(w)+" LIMIT 1")
 			windows = append(windows, w)
 			if len(statements) >= surveyBatch {

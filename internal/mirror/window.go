@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -46,6 +47,11 @@ func (w Window) Closed() (first, last int64) { return w.Start, w.Stop - 1 }
 
 // Middle returns a time that splits w into two windows that are not empty, if w spans at least 2 ns.
 func (w Window) Middle() int64 { return w.Start + int64((uint64(w.Stop)-uint64(w.Start))/2) }
+
+// Compare orders windows by their starts, then by their ends.
+func (w Window) Compare(v Window) int {
+	return cmp.Or(cmp.Compare(w.Start, v.Start), cmp.Compare(w.Stop, v.Stop))
+}
 
 // Width returns the length in nanoseconds; the whole axis does not fit an int64.
 func (w Window) Width() uint64 { return uint64(w.Stop) - uint64(w.Start) }

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -22,6 +24,7 @@ type slot struct {
 // by itself: in memory, and as durable as the one of SQLite.
 type book struct {
 	behind engine.Ledger // nil for none
+	trace  *trace        // nil for none
 
 	mu      sync.Mutex // guards what is below
 	groups  map[slot]mirror.Group
@@ -96,6 +99,9 @@ func (b *book) Summaries(ctx context.Context) (out []mirror.Summary, err error) 
 		for _, g := range b.groups {
 			out = append(out, g.Summary())
 		}
+		slices.SortFunc(out, func(a, b mirror.Summary) int {
+			return cmp.Or(cmp.Compare(a.Measurement, b.Measurement), cmp.Compare(a.Window.Start, b.Window.Start))
+		})
 		return nil
 	})
 	return out, err
@@ -126,6 +132,9 @@ func (b *book) Record(ctx context.Context, g mirror.Group) error {
 			if err := b.behind.Record(ctx, g); err != nil {
 				return err
 			}
+		}
+		if b.trace != nil {
+			b.trace.add(fmt.Sprintf("recorded: %q %s %v %v", g.Measurement, g.Window, g.Proofs, g.Exceptions))
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()

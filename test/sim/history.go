@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ func newWorld(seed uint64, dir string) (*world, error) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	one := func(in int) bool { return rnd.IntN(in) == 0 }
 	w := &world{rnd: rnd, dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), checked: map[slot][]mirror.Proof{}, counts: map[string]int{}, settings: engine.Settings{Name: "m", Wait: margin}}
+	w.wrap = [2]func(net.Conn) net.Conn{w.trace.takeTurns("source"), w.trace.takeTurns("target")}
 	w.compress, w.odd = one(3), one(3)
 	if one(4) {
 		w.settings.Scrub = week
@@ -120,7 +122,7 @@ func (h *history) live(steps int) error {
 
 // pass does one Pass, in which somebody may write, and which may be the last of its process, and checks what it recorded.
 func (h *history) pass(insist bool) error {
-	limit := time.Duration(1+h.rnd.IntN(600)) * time.Second
+	limit := settling + time.Duration(1+h.rnd.IntN(600))*time.Second + time.Nanosecond // at no instant at which anything else happens
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	quiet := true
@@ -177,9 +179,12 @@ func (h *history) pass(insist bool) error {
 	return nil
 }
 
+// settling is before each Pass: clocks tell seconds, and what was read before is told apart from what is read now.
+const settling = 2 * time.Second
+
 // did does a Pass and checks what it says and what it recorded.
 func (h *history) did(ctx context.Context, insist, quiet bool, before []moment, during func() []moment) (engine.Report, error) {
-	time.Sleep(2 * time.Second) // clocks tell seconds: what was read before is told apart from what is read now
+	time.Sleep(settling)
 	since := h.clock(0) / int64(time.Second) * int64(time.Second)
 	had := before[0].dst.values()
 	r, e := h.mirror.Pass(ctx, engine.Goal{Insist: insist})

@@ -157,8 +157,7 @@ func one(t *testing.T, test string, seed uint64, steps int, c *census) {
 				which = fmt.Sprintf("-long 1 -length %d", steps/25)
 			}
 			t.Logf("seed %d:\n%s", seed, strings.Join(w.log[max(0, len(w.log)-400):], "\n"))
-			// What several goroutines do at once takes its turns anew each time: some failures need several tries.
-			t.Logf("live through it again: go test ./test/sim -run ^Test%s$ -start %d %s -count 10 -failfast -v", test, seed, which)
+			t.Logf("live through it again: go test ./test/sim -run ^Test%s$ -start %d %s -v", test, seed, which)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"reflect"
@@ -39,7 +40,15 @@ func (w *turning) begin(back bool) error {
 	w.ledger, w.back = l, back
 	options := func(side mirror.Side, s *influxtest.Server, p *pipe) influx.Options {
 		u, _ := url.Parse(s.URL)
-		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: p.dial, Login: func() (influx.Login, error) { return influx.Login{Token: s.Token}, nil }}
+		turns := w.trace.takeTurns(string(side))
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := p.dial(ctx, network, address)
+			if err == nil {
+				c = turns(c)
+			}
+			return c, err
+		}
+		return influx.Options{Side: side, URL: u, Org: s.Org, Bucket: bucket, Dial: dial, Login: func() (influx.Login, error) { return influx.Login{Token: s.Token}, nil }}
 	}
 	from, to, fromPipe, toPipe, set := w.src, w.dst, w.srcPipe, w.dstPipe, w.settings
 	if back {
@@ -234,12 +243,12 @@ func turningHistory(t *testing.T, seed uint64, dir string) (fired int) {
 	ctx := context.Background()
 	pass := func(insist bool) (engine.Report, error) {
 		w.unseen = w.unseen || w.back
-		within, cancel := context.WithTimeout(ctx, time.Duration(1+w.rnd.IntN(600))*time.Second)
+		within, cancel := context.WithTimeout(ctx, settling+time.Duration(1+w.rnd.IntN(600))*time.Second+time.Nanosecond)
 		defer cancel()
 		if insist {
 			within = ctx
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(settling)
 		since := time.Now().UnixNano() / int64(time.Second) * int64(time.Second)
 		giver, receiver := w.ends()
 		gave, had := giver.Dump(bucket), receiver.Dump(bucket)

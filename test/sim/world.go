@@ -44,6 +44,7 @@ type world struct {
 	mirror   *engine.Mirror
 	clients  []interface{ Close() }
 	log      []string
+	trace    trace
 	settings engine.Settings
 	compress bool
 	tokens   [2]atomic.Pointer[string] // what influxmirror logs in with, of each side
@@ -100,6 +101,7 @@ func (w *world) start() error {
 	if w.book == nil {
 		w.book = newBook()
 	}
+	w.book.trace = &w.trace
 	if w.dir != "" {
 		l, err := ledger.Open(w.dir)
 		if err != nil {
@@ -176,7 +178,9 @@ func (w *world) kill() error {
 }
 
 func (w *world) note(format string, args ...any) {
-	w.log = append(w.log, time.Now().UTC().Format("01-02 15:04:05 ")+fmt.Sprintf(format, args...))
+	line := time.Now().UTC().Format("01-02 15:04:05 ") + fmt.Sprintf(format, args...)
+	w.log = append(w.log, line)
+	w.trace.said(line)
 }
 
 var weeks = mirror.NewGrid(int64(week))
