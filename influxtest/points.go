@@ -34,7 +34,7 @@ func (s *Server) parseLines(body string, now, unit int64) (points []point, bad [
 	for len(body) > 0 {
 		line, rest := cutLine(body)
 		body = rest
-		line = strings.TrimLeft(line, " \t\r\x00")
+		line = strings.TrimSuffix(strings.TrimLeft(line, " \t\x00"), "\n") // one whose end was not seen still has it
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -48,9 +48,10 @@ func (s *Server) parseLines(body string, now, unit int64) (points []point, bad [
 	return points, bad
 }
 
-// cutLine splits at the first newline that is not inside a quoted string of the field set.
+// cutLine splits at the first newline that is not inside a quoted string of the field set. It finds these strings no better than the servers do (scanLine): a
+// space behind an escaped backslash, which belongs to a name, begins the fields for it.
 func cutLine(s string) (line, rest string) {
-	quoted, fields, equals := false, false, false
+	quoted, fields, equals := false, false, 0 // equals signs less commas
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\' && i+2 < len(s):
@@ -58,10 +59,10 @@ func cutLine(s string) (line, rest string) {
 		case !fields && c == ' ':
 			fields = true
 		case fields && !quoted && c == '=':
-			equals = true
+			equals++
 		case fields && !quoted && c == ',':
-			equals = false
-		case fields && equals && c == '"':
+			equals--
+		case fields && equals > 0 && c == '"':
 			quoted = !quoted
 		case c == '\n' && !quoted:
 			return s[:i], s[i+1:]

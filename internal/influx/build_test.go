@@ -15,6 +15,7 @@ import (
 type built struct {
 	body    []byte
 	wide    bool
+	fields  []string
 	samples []mirror.Sample
 	rows    [][2]int // where each row of samples stands in body
 	headers []int    // where the number of rows before each of them stands: an array header of five bytes
@@ -58,10 +59,11 @@ func build(script []byte) (out built) {
 	var aux, tagNames []string
 	for i := range 1 + d.n(3) {
 		fd := field{name: fmt.Sprintf("f%d", i), typ: types[d.n(len(types))]}
-		if odd := []string{"", ` "x\`, "é,=", "\n"}[d.n(4)]; odd != "" {
+		if odd := []string{"", ` "x\`, "é,=", "\n", `\,`}[d.n(5)]; odd != "" {
 			fd.name += odd
 		}
 		fields = append(fields, fd)
+		out.fields = append(out.fields, fd.name)
 		aux = append(aux, ident(fd.name)+"::"+fd.typ.String())
 	}
 	for i := range d.n(3) {

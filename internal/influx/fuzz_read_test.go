@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"influxmirror/internal/lineproto"
@@ -83,8 +84,8 @@ func readOf(t *testing.T, chunk mirror.Chunk, wide, packed bool, body []byte) fo
 	return out
 }
 
-// samples is a set of Samples as a read has to hand it on.
-func (f *found) check(t *testing.T, chunk mirror.Chunk, want []mirror.Sample) {
+// check holds a read against the Samples it has to hand on. fields are all of the measurement.
+func (f *found) check(t *testing.T, chunk mirror.Chunk, fields []string, want []mirror.Sample) {
 	t.Helper()
 	cells := make([]mirror.Fingerprint, chunk.Cells())
 	var lines []string
@@ -97,7 +98,11 @@ func (f *found) check(t *testing.T, chunk mirror.Chunk, want []mirror.Sample) {
 				cells[c].AddHash(hi, lo)
 			}
 		}
-		if lineproto.UnwritableSeries(s.Measurement, s.Tags) != "" || lineproto.UnwritableField(s.Field) != "" || lineproto.UnwritableBits(s.Type, s.Bits) != "" {
+		misled := lineproto.Misleads(s.Measurement, s.Tags, "")
+		for _, name := range fields {
+			misled = misled || lineproto.Misleads("", nil, name)
+		}
+		if misled && strings.Contains(s.Text, "\n") || lineproto.UnwritableSeries(s.Measurement, s.Tags) != "" || lineproto.UnwritableField(s.Field) != "" || lineproto.UnwritableBits(s.Type, s.Bits) != "" {
 			unwritable.AddHash(hi, lo)
 		} else {
 			lines = append(lines, string(lineproto.AppendLine(nil, s)))
@@ -137,7 +142,7 @@ func checkRead(t *testing.T, chunk mirror.Chunk, wide bool, body []byte, got fou
 	if got.Live != (j.counts[0] != j.counts[1]) || !got.Live && uint64(len(j.samples)) != j.counts[0] {
 		t.Fatalf("counts of %v, %d samples, live %v", j.counts, len(j.samples), got.Live)
 	}
-	got.check(t, chunk, j.samples)
+	got.check(t, chunk, j.fields, j.samples)
 }
 
 var fuzzChunk = mirror.Chunk{Measurement: "m", Window: mirror.Window{Start: 0, Stop: 1000}, Width: 250}
@@ -199,7 +204,7 @@ func FuzzRead(f *testing.F) {
 			if got.err != nil || got.Live {
 				t.Fatalf("a good answer is not taken: %v, live %v", got.err, got.Live)
 			}
-			got.check(t, fuzzChunk, a.samples)
+			got.check(t, fuzzChunk, a.fields, a.samples)
 			return
 		case cutOff:
 			if got := readOf(t, fuzzChunk, a.wide, false, body[:at]); got.err == nil {
@@ -215,7 +220,7 @@ func FuzzRead(f *testing.F) {
 				p[at] ^= bits
 			}
 			if got := readOf(t, fuzzChunk, a.wide, true, p); got.err == nil {
-				got.check(t, fuzzChunk, a.samples) // some bits of gzip's head say nothing
+				got.check(t, fuzzChunk, a.fields, a.samples) // some bits of gzip's head say nothing
 			}
 			return
 		case rowLost, rowTwice:
@@ -238,7 +243,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatal("counts that agree are not seen to")
 			}
 			if got.err == nil { // a row of nothing
-				got.check(t, fuzzChunk, a.samples)
+				got.check(t, fuzzChunk, a.fields, a.samples)
 			}
 			return
 		case flipped:

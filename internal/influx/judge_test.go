@@ -80,6 +80,7 @@ func tree(b []byte, depth int) (any, []byte, error) {
 
 // judged is what an answer to EXPLAIN, count, SELECT, count and the sentinel says.
 type judged struct {
+	fields  []string
 	samples []mirror.Sample
 	counts  [2]uint64
 	twice   bool // a key comes twice in one map: what that says is anybody's
@@ -144,6 +145,9 @@ func judge(body []byte, chunk mirror.Chunk, wide bool) (j judged, err error) {
 	}
 	if last != 4 {
 		return j, errJudge
+	}
+	for _, f := range p.fields {
+		j.fields = append(j.fields, f.name)
 	}
 	return j, nil
 }

@@ -127,9 +127,10 @@ type field struct {
 
 // series is what all Samples of one series share.
 type series struct {
-	hash []byte
-	key  []byte
-	bad  string
+	hash     []byte
+	key      []byte
+	bad      string
+	misleads bool // lineproto.Misleads
 }
 
 // value is one value of the row being read.
@@ -158,12 +159,13 @@ type reading struct {
 	rowSeries int
 	had       []bool
 
-	plan   plan
-	fields []field
-	tags   []string // of the wide form
-	counts [2]uint64
-	series int
-	points int64
+	plan     plan
+	misleads bool // a field key does
+	fields   []field
+	tags     []string // of the wide form
+	counts   [2]uint64
+	series   int
+	points   int64
 
 	cells    []mirror.Fingerprint
 	cell     int
@@ -215,6 +217,7 @@ func (r *reading) head(b *block) error {
 		for _, f := range r.plan.fields {
 			r.fields = append(r.fields, field{name: f.name, typ: f.typ, hash: lineproto.AppendField(nil, f.name, f.typ),
 				key: lineproto.AppendFieldKey(nil, f.name), bad: lineproto.UnwritableField(f.name)})
+			r.misleads = r.misleads || lineproto.Misleads("", nil, f.name)
 		}
 		r.values = make([]value, len(r.fields))
 	}
@@ -249,7 +252,7 @@ func (r *reading) head(b *block) error {
 	if !slices.Equal(key, r.single.hash) {
 		r.series++
 		r.single = series{hash: slices.Clone(key), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
-			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
+			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags), misleads: lineproto.Misleads(r.chunk.Measurement, tags, "")}
 	}
 	r.key = key
 	r.use(&r.single)

@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -150,7 +151,7 @@ func (r *reading) rowTags(n int) (err error) {
 			}
 		}
 		s = &series{hash: lineproto.AppendSeries(nil, r.chunk.Measurement, tags), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
-			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
+			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags), misleads: lineproto.Misleads(r.chunk.Measurement, tags, "")}
 		r.known[string(r.key)] = s
 		r.series++
 	}
@@ -216,8 +217,11 @@ func (r *reading) unfit(f *field, v *value) string {
 	if f.bad != "" {
 		return f.bad
 	}
-	if f.typ == mirror.Float {
+	switch {
+	case f.typ == mirror.Float:
 		return lineproto.UnwritableBits(f.typ, v.bits)
+	case f.typ == mirror.String && (r.misleads || r.cur.misleads) && bytes.IndexByte(r.texts[v.start:v.end], '\n') >= 0:
+		return lineproto.SplitText
 	}
 	return ""
 }

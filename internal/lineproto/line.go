@@ -138,6 +138,35 @@ func UnwritableBits(t mirror.Type, bits uint64) string {
 	return ""
 }
 
+// SplitText is why no line can carry a text with a newline beside a name that Misleads.
+const SplitText = "text with a newline beside a name with a backslash before a space, comma or equals sign"
+
+// Misleads reports whether the measurement, a tag or the field key makes servers lose count of what is quoted: they look for the end of a line first, and
+// then a character behind an escaped backslash counts as if nothing stood before it (models/points.go, scanLine). They may then take a newline in a text for
+// that end, and what follows it for a line.
+func Misleads(measurement string, tags []mirror.Tag, field string) bool {
+	odd := misleads(measurement) || misleads(field)
+	for _, t := range tags {
+		odd = odd || misleads(t.Key) || misleads(t.Value)
+	}
+	return odd
+}
+
+func misleads(name string) bool {
+	run := 0
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '\\':
+			run++
+			continue
+		case run%2 == 1 && (c == ' ' || c == ',' || c == '='):
+			return true
+		}
+		run = 0
+	}
+	return false
+}
+
 func unwritableName(s string) string {
 	if strings.HasSuffix(s, `\`) {
 		return "that ends in a backslash"

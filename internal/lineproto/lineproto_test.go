@@ -166,3 +166,15 @@ func TestParseIsTheInverse(t *testing.T) {
 		}
 	})
 }
+
+// TestMisleads: a line with a newline in a text is written unless servers would see its end there.
+func TestMisleads(t *testing.T) {
+	for name, want := range map[string]bool{
+		`a`: false, `a,b`: false, `a\b`: false, `a\`: false, `a\\,`: false, `C:\a b`: false, `\\`: false, `"\"`: false,
+		`a\,`: true, `a\ b`: true, `a\=b`: true, `a\\\,b`: true, `a,\,`: true,
+	} {
+		if Misleads(name, nil, "f") != want || Misleads("m", []mirror.Tag{{Key: name, Value: "v"}}, "f") != want || Misleads("m", []mirror.Tag{{Key: "k", Value: name}}, "f") != want || Misleads("m", nil, name) != want {
+			t.Errorf("%q: want %v", name, want)
+		}
+	}
+}
