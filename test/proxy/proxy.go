@@ -1,13 +1,12 @@
-// Package proxy stands between a client and a server and does to their connections what bad links do: it cuts, resets, truncates and
-// stalls them after a number of bytes, delays and paces them, and is up for a part of the time only.
+// Package proxy stands between a client and a server and does to their connections what bad links do: it cuts, resets, truncates, stalls and
+// drips after a number of bytes, delays, paces and slices, forgets connections that are open, repeats old requests, and is up for a part of the time only.
 //
-// It counts how often each fault fired, because a test whose fault never fired has shown nothing. It knows TCP and bytes, no HTTP: a
-// fault may wait for a text in what the client sends, such as the head of a request. Nothing is left running after Close.
+// It counts how often each fault fired, because a test whose fault never fired has shown nothing. It knows TCP and bytes, and of HTTP only that
+// a request has ended when its answer begins: a fault may wait for a text in what the client sends, such as the head of a request. Nothing is left
+// running after Close.
 package proxy
 
 import (
-	"bytes"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,12 @@ const (
 	Reset    Kind = "reset"    // both sides get a RST; what was on its way is lost
 	Truncate Kind = "truncate" // the reader sees a clean end, the writer notices nothing: the rest is swallowed
 	Stall    Kind = "stall"    // nothing moves any more, and the connection stays
+	Drip     Kind = "drip"     // a byte a second from then on
 	Refuse   Kind = "refuse"   // the connection is reset as soon as it is accepted; also what happens while the link is down
+	Keep     Kind = "keep"     // requests that begin with When are kept for Repeat, which is when it fires
+	Forget   Kind = "forget"   // fires when something is sent on a connection after Forget
+	Slice    Kind = "slice"    // fires with each stretch of bytes that a Link slices
+	Late     Kind = "late"     // fires with each stretch of bytes that a Link delays or paces
 )
 
 // A Dir is a direction of bytes.
@@ -34,20 +38,41 @@ const (
 	Up              // from the client to the server
 )
 
-// A Fault befalls one connection once After bytes have passed in direction Dir, counted from where When was sent by the client.
+// A Fault befalls one connection once After bytes have passed in direction Dir, counted from where When was sent by the client: the
+// first time, or every time if Each is set.
 type Fault struct {
 	Kind  Kind
 	Dir   Dir
 	After int64
 	When  string // "": from the start of the connection
+	Each  bool
 }
 
 // A Link is how the connections are, faults apart. Zero values: no delay, no limit, always up.
 type Link struct {
-	Latency time.Duration // of every byte, each way
-	Rate    int64         // bytes a second, each way, each connection
+	Latency time.Duration // of every byte
+	Rate    int64         // bytes a second, of each connection
+	Slice   int           // bytes that are handed on at once, at most; the sizes differ
+	Only    Way           // the three above are so
 	// The link is up for the first Up of every Cycle; connections are reset when it goes down.
 	Up, Cycle time.Duration
+}
+
+// A Way says in which directions a Link is as it is.
+type Way int
+
+const (
+	BothWays Way = iota
+	OnlyUp
+	OnlyDown
+)
+
+// in is the Link in one direction.
+func (l Link) in(d Dir) Link {
+	if l.Only == OnlyUp && d != Up || l.Only == OnlyDown && d != Down {
+		l.Latency, l.Rate, l.Slice = 0, 0, 0
+	}
+	return l
 }
 
 // A Proxy forwards connections to one address. Its methods are safe for concurrent use.
@@ -66,6 +91,7 @@ type Proxy struct {
 	conns map[*conn]struct{}
 	seen  int
 	fired map[Kind]int
+	kept  [][]byte // requests, for Repeat
 }
 
 // New starts a proxy on a free loopback port that forwards to address, "host:port".
@@ -90,7 +116,7 @@ func (p *Proxy) Plan(fn func(conn int) Fault) {
 	p.plan = fn
 }
 
-// SetLink changes delay, rate and cycle; delay and rate of new connections only.
+// SetLink changes the link; delay, rate and slices of new connections only.
 func (p *Proxy) SetLink(l Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,6 +145,49 @@ func (p *Proxy) Conns() (accepted, open int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen, len(p.conns)
+}
+
+// Forget makes all open connections dead without a word, as a server does that was started again, or a router: what is sent next on one of them is
+// answered with a RST.
+func (p *Proxy) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.forgotten.Store(true)
+	}
+}
+
+// Repeat sends every request that was kept once more, each on a connection of its own, as a proxy does that was not sure of an answer, and returns
+// how many of them were answered. What comes from then on is kept for the next time.
+func (p *Proxy) Repeat() int {
+	p.mu.Lock()
+	kept := p.kept
+	p.kept = nil
+	p.mu.Unlock()
+	answered := 0
+	for _, request := range kept {
+		if p.send(request) {
+			answered++
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fired[Keep] += answered
+	return answered
+}
+
+func (p *Proxy) send(request []byte) (answered bool) {
+	c, err := net.DialTimeout("tcp", p.to, 10*time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := c.Write(request); err != nil {
+		return false
+	}
+	n, _ := c.Read(make([]byte, 1<<10))
+	return n > 0
 }
 
 // Bytes returns how many bytes were handed on in a direction.
@@ -199,22 +268,6 @@ func abort(c net.Conn) {
 	c.Close()
 }
 
-// conn is one connection and its two streams.
-type conn struct {
-	p              *Proxy
-	client, server net.Conn
-	fault          Fault
-	link           Link
-	armed          atomic.Bool   // the fault's text was seen
-	stalled        atomic.Bool   // both streams stand still
-	done           chan struct{} // closed when the connection is given up
-	once           sync.Once
-}
-
-func (c *conn) close() { c.once.Do(func() { close(c.done); c.client.Close(); c.server.Close() }) }
-
-func (c *conn) reset() { c.once.Do(func() { close(c.done); abort(c.client); abort(c.server) }) }
-
 func (p *Proxy) serve(client net.Conn, f Fault, link Link) {
 	server, err := net.DialTimeout("tcp", p.to, 10*time.Second)
 	if err != nil {
@@ -243,135 +296,4 @@ func (p *Proxy) serve(client net.Conn, f Fault, link Link) {
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
-}
-
-// piece is a stretch of bytes on its way.
-type piece struct {
-	data []byte
-	due  time.Time
-}
-
-// stream forwards one direction until its end or the connection's.
-func (c *conn) stream(d Dir, from, to net.Conn) {
-	way := make(chan piece, 64)
-	var reader sync.WaitGroup
-	reader.Go(func() {
-		defer close(way)
-		size := 32 << 10
-		if c.link.Rate > 0 {
-			size = int(min(int64(size), max(c.link.Rate/50, 64)))
-		}
-		for {
-			b := make([]byte, size)
-			n, err := from.Read(b)
-			if n > 0 {
-				select {
-				case way <- piece{b[:n], time.Now().Add(c.link.Latency)}:
-				case <-c.done:
-					return
-				}
-			}
-			if err != nil {
-				if err != io.EOF {
-					c.reset() // a broken peer breaks the other one too
-				} else if c.stalled.Load() {
-					c.close() // nobody waits for it any more
-				}
-				return
-			}
-		}
-	})
-	defer reader.Wait()
-	var passed int64 // since the fault was armed
-	var tail []byte
-	for piece := range way {
-		if !c.wait(time.Until(piece.due)) {
-			return
-		}
-		b := piece.data
-		if d == Up && !c.armed.Load() {
-			tail = append(tail, b...)
-			if i := bytes.Index(tail, []byte(c.fault.When)); i >= 0 {
-				passed = -int64(len(b) - (len(tail) - i)) // what came before the text does not count
-				c.armed.Store(true)
-			} else if keep := len(c.fault.When); len(tail) > keep {
-				tail = append(tail[:0], tail[len(tail)-keep:]...)
-			}
-		}
-		var fires bool
-		if c.fault.Kind != None && c.fault.Dir == d && c.armed.Load() {
-			if left := c.fault.After - passed; left <= int64(len(b)) {
-				fires, b = true, b[:max(0, left)]
-			}
-			passed += int64(len(b))
-		}
-		if !c.write(d, to, b) || fires && !c.fire(to) {
-			return
-		}
-		if fires { // truncated: the rest is swallowed
-			for range way {
-			}
-			return
-		}
-	}
-	if t, ok := to.(*net.TCPConn); ok {
-		_ = t.CloseWrite()
-	}
-}
-
-// write forwards bytes at the link's rate, unless the connection stands still.
-func (c *conn) write(d Dir, to net.Conn, b []byte) bool {
-	if c.stalled.Load() {
-		<-c.done
-		return false
-	}
-	if len(b) == 0 {
-		return true
-	}
-	c.p.sent[d].Add(int64(len(b))) // first: who got the bytes finds them counted
-	if _, err := to.Write(b); err != nil {
-		c.reset()
-		return false
-	}
-	if c.link.Rate > 0 {
-		return c.wait(time.Duration(int64(len(b)) * int64(time.Second) / c.link.Rate))
-	}
-	return true
-}
-
-// fire does what the fault says and reports whether the stream goes on being read.
-func (c *conn) fire(to net.Conn) bool {
-	c.p.mu.Lock()
-	c.p.fired[c.fault.Kind]++
-	c.p.mu.Unlock()
-	switch c.fault.Kind {
-	case Cut:
-		c.close()
-	case Reset:
-		c.reset()
-	case Stall:
-		c.stalled.Store(true)
-		<-c.done
-	case Truncate:
-		if t, ok := to.(*net.TCPConn); ok {
-			_ = t.CloseWrite()
-		}
-		return true
-	}
-	return false
-}
-
-// wait pauses for d and reports whether the connection is still there.
-func (c *conn) wait(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-c.done:
-		return false
-	}
 }
