@@ -132,7 +132,9 @@ func TestForget(t *testing.T) {
 // A fault of each request counts anew where the next one begins.
 func TestEach(t *testing.T) {
 	s, p, dial := through(t)
-	p.Plan(func(int) proxy.Fault { return proxy.Fault{Kind: proxy.Stall, Dir: proxy.Up, After: 20, When: "WRITE", Each: true} })
+	p.Plan(func(int) proxy.Fault {
+		return proxy.Fault{Kind: proxy.Stall, Dir: proxy.Up, After: 20, When: "WRITE", Each: true}
+	})
 	conn := dial()
 	for range 5 {
 		if n, err := ask(conn, "WRITE small\n", 5*time.Second); n != size || err != nil {
