@@ -98,9 +98,9 @@ func (f *found) check(t *testing.T, chunk mirror.Chunk, fields []string, want []
 				cells[c].AddHash(hi, lo)
 			}
 		}
-		misled := lineproto.Misleads(s.Measurement, s.Tags, "")
+		misled := lineproto.MisleadsKey(lineproto.AppendKey(nil, s.Measurement, s.Tags))
 		for _, name := range fields {
-			misled = misled || lineproto.Misleads("", nil, name)
+			misled = misled || lineproto.MisleadsField(name)
 		}
 		if misled && strings.Contains(s.Text, "\n") || lineproto.UnwritableSeries(s.Measurement, s.Tags) != "" || lineproto.UnwritableField(s.Field) != "" || lineproto.UnwritableBits(s.Type, s.Bits) != "" {
 			unwritable.AddHash(hi, lo)

@@ -130,7 +130,7 @@ type series struct {
 	hash     []byte
 	key      []byte
 	bad      string
-	misleads bool // lineproto.Misleads
+	misleads bool // lineproto.MisleadsKey
 }
 
 // value is one value of the row being read.
@@ -217,7 +217,7 @@ func (r *reading) head(b *block) error {
 		for _, f := range r.plan.fields {
 			r.fields = append(r.fields, field{name: f.name, typ: f.typ, hash: lineproto.AppendField(nil, f.name, f.typ),
 				key: lineproto.AppendFieldKey(nil, f.name), bad: lineproto.UnwritableField(f.name)})
-			r.misleads = r.misleads || lineproto.Misleads("", nil, f.name)
+			r.misleads = r.misleads || lineproto.MisleadsField(f.name)
 		}
 		r.values = make([]value, len(r.fields))
 	}
@@ -252,7 +252,8 @@ func (r *reading) head(b *block) error {
 	if !slices.Equal(key, r.single.hash) {
 		r.series++
 		r.single = series{hash: slices.Clone(key), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
-			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags), misleads: lineproto.Misleads(r.chunk.Measurement, tags, "")}
+			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
+		r.single.misleads = lineproto.MisleadsKey(r.single.key)
 	}
 	r.key = key
 	r.use(&r.single)

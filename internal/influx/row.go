@@ -151,7 +151,8 @@ func (r *reading) rowTags(n int) (err error) {
 			}
 		}
 		s = &series{hash: lineproto.AppendSeries(nil, r.chunk.Measurement, tags), key: lineproto.AppendKey(nil, r.chunk.Measurement, tags),
-			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags), misleads: lineproto.Misleads(r.chunk.Measurement, tags, "")}
+			bad: lineproto.UnwritableSeries(r.chunk.Measurement, tags)}
+		s.misleads = lineproto.MisleadsKey(s.key)
 		r.known[string(r.key)] = s
 		r.series++
 	}

@@ -2,6 +2,7 @@ package lineproto_test
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -52,8 +53,11 @@ func stored(t *testing.T, s *influxtest.Server, lines []byte) oracle.Contents {
 	s.CreateBucket("b", 0, 0)
 	defer s.DeleteBucket("b")
 	defer func() {
-		if why := recover(); why != nil {
-			t.Fatalf("%q: %v", lines, why)
+		switch why := fmt.Sprint(recover()); {
+		case strings.Contains(why, "cannot use reserved tag key"): // 2.x says so, and 1.x takes it
+			t.Skip(why)
+		case why != "<nil>":
+			t.Fatalf("%q: %s", lines, why)
 		}
 	}()
 	s.Write("b", string(lines))
@@ -75,7 +79,7 @@ func stored(t *testing.T, s *influxtest.Server, lines []byte) oracle.Contents {
 
 // splits: a server may take a newline in the text for the end of the line.
 func splits(s *mirror.Sample) bool {
-	return s.Type == mirror.String && strings.Contains(s.Text, "\n") && lineproto.Misleads(s.Measurement, s.Tags, s.Field)
+	return s.Type == mirror.String && strings.Contains(s.Text, "\n") && (lineproto.MisleadsKey(lineproto.AppendKey(nil, s.Measurement, s.Tags)) || lineproto.MisleadsField(s.Field))
 }
 
 // judged reads lines with the official parser; ok is false where it cannot be asked, for it is shown some bytes as characters of a plane of their own.
@@ -273,7 +277,7 @@ func FuzzLines(f *testing.F) {
 			}
 			misled, newline := false, false
 			for i := range all {
-				misled = misled || lineproto.Misleads(all[i].Measurement, all[i].Tags, all[i].Field)
+				misled = misled || lineproto.MisleadsKey(p.Key) || lineproto.MisleadsField(all[i].Field)
 				newline = newline || strings.Contains(all[i].Text, "\n")
 			}
 			if len(p.Line) < 60_000 && !(misled && newline) {

@@ -138,28 +138,41 @@ func UnwritableBits(t mirror.Type, bits uint64) string {
 	return ""
 }
 
-// SplitText is why no line can carry a text with a newline beside a name that Misleads.
-const SplitText = "text with a newline beside a name with a backslash before a space, comma or equals sign"
+// SplitText is why no line can carry a text with a newline where MisleadsKey or MisleadsField say so.
+const SplitText = "text with a newline beside names in which servers lose count of quotes (a backslash before a space, comma or equals sign)"
 
-// Misleads reports whether the measurement, a tag or the field key makes servers lose count of what is quoted: they look for the end of a line first, and
-// then a character behind an escaped backslash counts as if nothing stood before it (models/points.go, scanLine). They may then take a newline in a text for
-// that end, and what follows it for a line.
-func Misleads(measurement string, tags []mirror.Tag, field string) bool {
-	odd := misleads(measurement) || misleads(field)
-	for _, t := range tags {
-		odd = odd || misleads(t.Key) || misleads(t.Value)
+// MisleadsKey reports whether servers lose count of what is quoted in a line with this escaped series key. They look for the end of a line first, and then a
+// character behind an escaped backslash counts as if nothing stood before it (models/points.go, scanLine): a space begins the fields. They may then take a
+// newline in a text for the end, and what follows it for a line of its own.
+func MisleadsKey(key []byte) bool {
+	fields, quoted, open := false, false, 0 // open: equals signs less commas
+	for i := 0; i < len(key); i++ {
+		switch c := key[i]; {
+		case c == '\\':
+			i++
+		case c == ' ':
+			fields = true
+		case !fields:
+		case !quoted && c == '=':
+			open++
+		case !quoted && c == ',':
+			open--
+		case c == '"' && open > 0:
+			quoted = !quoted
+		}
 	}
-	return odd
+	return quoted || open != 0
 }
 
-func misleads(name string) bool {
-	run := 0
-	for i := range len(name) {
-		switch c := name[i]; {
+// MisleadsField is the same for a field key, as it is.
+func MisleadsField(field string) bool {
+	run := 0 // of backslashes
+	for i := range len(field) {
+		switch c := field[i]; {
 		case c == '\\':
 			run++
 			continue
-		case run%2 == 1 && (c == ' ' || c == ',' || c == '='):
+		case run%2 == 1 && (c == ',' || c == '='):
 			return true
 		}
 		run = 0

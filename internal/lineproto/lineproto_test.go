@@ -169,12 +169,17 @@ func TestParseIsTheInverse(t *testing.T) {
 
 // TestMisleads: a line with a newline in a text is written unless servers would see its end there.
 func TestMisleads(t *testing.T) {
-	for name, want := range map[string]bool{
-		`a`: false, `a,b`: false, `a\b`: false, `a\`: false, `a\\,`: false, `C:\a b`: false, `\\`: false, `"\"`: false,
-		`a\,`: true, `a\ b`: true, `a\=b`: true, `a\\\,b`: true, `a,\,`: true,
+	for key, want := range map[string]bool{
+		`m,t=a`: false, `m,t=a\ b`: false, `m,t=a\\b`: false, `m,t=a\\,b`: false, `m,t=a\\\,b`: false, `m,t=a\\ b`: false, `m,t=a\\ b,u=c`: false, `m\\ b,u=c`: false, `m\\ b,u="`: false, `m,"="`: false,
+		`m\\ b=c`: true, `m,k\\ x=a"b`: true, `m,k\\ x=a"b"`: true, `m\\ ,t\\,=v`: true, `m,t=a\\ b\\,c`: true, `m,t=a\\\\\\ b\\=c`: true,
 	} {
-		if Misleads(name, nil, "f") != want || Misleads("m", []mirror.Tag{{Key: name, Value: "v"}}, "f") != want || Misleads("m", []mirror.Tag{{Key: "k", Value: name}}, "f") != want || Misleads("m", nil, name) != want {
-			t.Errorf("%q: want %v", name, want)
+		if MisleadsKey([]byte(key)) != want {
+			t.Errorf("%s: want %v", key, want)
+		}
+	}
+	for field, want := range map[string]bool{`f`: false, `f,g=`: false, `f\\,`: false, `f\ g`: false, `"\\"`: false, `f\,`: true, `f\=g`: true, `f\\\,`: true, `,\,`: true} {
+		if MisleadsField(field) != want {
+			t.Errorf("%s: want %v", field, want)
 		}
 	}
 }

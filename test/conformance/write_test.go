@@ -30,11 +30,11 @@ var writeCases = []testCase{
 		b := c.bucket("ends", day)
 		for i, l := range []string{"\rm v=1 1", "\vm v=1 1", `m,k\\ x=a"b v=1 1` + "\n", `m,k\\ x=a"b v=2 2` + "\nn v=1 1\n", `m\\ b=c"d v=1 1` + "\nn v=1 2", `m,t=v\\ \=\,,k=x f\ \=J"=-0.1 3` + "\nn v=1 3\n",
 			`m s="a` + "\n" + `b=\"c\",d" 4` + "\nn v=1 4\n", `m,t=\\ v=1 5` + "\n", `m,t=\\ ,u=" v=1 6` + "\nn v=1 6",
-			`m,t=a\\,b s="x` + "\nsplit v=1 7\n" + `y" 7`} { // the newline in the text is taken for the end of the line
+			`m,t=a\\,b s="x` + "\nsplit0 v=1 7\n" + `y" 7`, `a\\ ,t\\,=v s="x` + "\nsplit v=1 7\n" + `y" 7`} { // the newline in the text is taken for the end of the line
 			c.write(b, l)
 			c.write(b, fmt.Sprintf("after i=%di %d\n", i, i)+l)
 		}
-		for _, m := range []string{"m", "n", "after", "split", "\"\vm\""} {
+		for _, m := range []string{"m", "n", "after", "split", "split0", "\"\vm\""} {
 			c.query(b, "SELECT *::field FROM "+m+" GROUP BY *")
 		}
 		c.query(b, "SHOW SERIES")
