@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"influxmirror/internal/config"
+	"influxmirror/internal/mirror"
 )
 
 // How often a service asks its sources which buckets they have.
@@ -55,7 +57,7 @@ func (j *joiner) ask(ctx context.Context, e *config.Endpoint) error {
 	switch {
 	case ctx.Err() != nil:
 		return nil
-	case err != nil && codeOf(err) == exitState:
+	case err != nil && codeOf(err) == exitState && !errors.Is(err, mirror.ErrFull):
 		return err
 	case len(patterns) == 0:
 		if j.due[e] = time.Now().Add(listRest); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +48,9 @@ func (o *outages) begin(m string, err error, pause time.Duration, left int) (isN
 	}
 	x.said = o.now()
 	text := err.Error()
+	if errors.Is(err, mirror.ErrFull) {
+		text, _, _ = strings.Cut(text, "\n") // every lane says the same
+	}
 	if kindOf(err) != mirror.Blocked { // its text ends with the command that resolves it
 		windows := 0
 		for _, n := range x.waiting {
@@ -102,10 +106,13 @@ func isWaiting(err error) bool {
 	case mirror.Unreachable, mirror.Busy, mirror.Foreign, mirror.Broken:
 		return true
 	}
-	return false
+	return errors.Is(err, mirror.ErrFull)
 }
 
 func outageKey(m string, err error) string {
+	if errors.Is(err, mirror.ErrFull) {
+		return "room on the disk"
+	}
 	e := (*mirror.Error)(nil)
 	if isWaiting(err) && errors.As(err, &e) {
 		return fmt.Sprintf("%s %s", e.Side, e.URL)
@@ -149,7 +156,7 @@ func (r *reporter) observe(e engine.Event) {
 }
 
 func (r *reporter) pass(e engine.Event, bucket string) {
-	if err := r.w.keep(r.ctx, *e.Report, e.Err, r.started); err != nil {
+	if err := r.w.keep(r.ctx, *e.Report, e.Err, r.started); err != nil && !errors.Is(err, mirror.ErrFull) { // the next Pass meets the same, and waits
 		r.fail(withCode(exitState, err))
 	}
 	if e.Report.Date != 0 {
@@ -165,7 +172,7 @@ func (r *reporter) pass(e engine.Event, bucket string) {
 		r.actions.add(levelError, "%v", e.Err)
 		return
 	default:
-		if isWaiting(e.Err) {
+		if isWaiting(e.Err) && !errors.Is(e.Err, mirror.ErrFull) {
 			r.actions.add(levelDebug, "Unable to ping the remote database.")
 		}
 		if r.outages.begin(r.w.cfg.Name, e.Err, e.Pause, r.left) {

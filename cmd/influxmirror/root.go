@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"influxmirror/internal/config"
+	"influxmirror/internal/ledger"
+	"influxmirror/internal/mirror"
 )
 
 // app is what every command has: where its words go, the flags of all commands, the log.
@@ -82,7 +84,26 @@ func (a *app) fail(err error) {
 		fmt.Fprintf(a.err, "influxmirror: %s in the config; nothing was started\n", count(len(faults.Problems), "problem"))
 		return
 	}
-	fmt.Fprintf(a.err, "influxmirror: %v\n", err)
+	text := err.Error()
+	if errors.Is(err, mirror.ErrFull) {
+		text, _, _ = strings.Cut(text, "\n") // every lane says the same
+	}
+	fmt.Fprintf(a.err, "influxmirror: %s%s\n", text, nextStep(err))
+}
+
+// nextStep is what ends the message of an error of the state directory, "" for others.
+func nextStep(err error) string {
+	switch {
+	case codeOf(err) != exitState, errors.As(err, new(*ledger.SchemaError)):
+		return ""
+	case errors.Is(err, mirror.ErrFull):
+		return "; nothing is lost: make room and start again"
+	case errors.Is(err, ledger.ErrReplaced):
+		return "; nothing is lost: start again"
+	case errors.Is(err, ledger.ErrDamaged):
+		return "; nothing is lost: start again, and everything is proven again"
+	}
+	return "; nothing is lost: look after the state directory and its disk, and start again"
 }
 
 // note says something that is no result, unless -q.

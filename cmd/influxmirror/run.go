@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"influxmirror/internal/config"
+	"influxmirror/internal/mirror"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -47,8 +50,14 @@ func (a *app) run(ctx context.Context, once, strict bool) error {
 		return err
 	}
 	s, err := a.open(cfg, writes)
+	if errors.Is(err, mirror.ErrFull) && !once {
+		s, err = a.openWithRoom(ctx, cfg, err)
+	}
 	if err != nil {
 		return err
+	}
+	if s == nil {
+		return nil // told to stop
 	}
 	defer s.close()
 	if once {
@@ -63,4 +72,24 @@ func (a *app) run(ctx context.Context, once, strict bool) error {
 	ctx, hangup, stop := a.hangups(ctx)
 	defer stop()
 	return (&service{site: s, watcher: watcher, hangup: hangup, manager: managerOf(a.env)}).serve(ctx)
+}
+
+// lookForRoom is how often a service that found its disk full at the start looks again.
+const lookForRoom = 5 * time.Second
+
+// openWithRoom opens the state of a service as soon as its disk has room for it; no site, and no error, if ctx ends before.
+func (a *app) openWithRoom(ctx context.Context, cfg *config.Config, full error) (*site, error) {
+	a.log.Warn(fmt.Sprintf("%v; nothing lost, it begins as soon as there is room", full))
+	tick := time.NewTicker(lookForRoom)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-tick.C:
+		}
+		if s, err := a.open(cfg, writes); !errors.Is(err, mirror.ErrFull) {
+			return s, err
+		}
+	}
 }

@@ -83,7 +83,7 @@ func (s *service) serve(ctx context.Context) error {
 			case <-check.C:
 				if err := s.check(); err != nil {
 					g.stop("")
-					return withCode(exitState, fmt.Errorf("%w; nothing is lost: start again", err))
+					return withCode(exitState, err)
 				}
 			case <-alive: // here and nowhere else: when the config or the ledger hangs, so does this
 				s.manager.say("WATCHDOG=1")

@@ -16,12 +16,14 @@ import (
 const blockedRetry = time.Minute
 
 // Run keeps the Mirror in step until ctx ends or the Ledger fails; it returns the Ledger's error or nil. Servers that do not answer,
-// refuse or block are waited for. Each Pass is told to Observe as an Event of kind "pass".
+// refuse or block are waited for, and room where the Ledger's disk is full. Each Pass is told to Observe as an Event of kind "pass".
 func (m *Mirror) Run(ctx context.Context) error {
+	full := false // the last Pass met a full disk
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = max(time.Second, m.Wait), max(time.Minute, m.Wait)
 	for ctx.Err() == nil {
-		r, err := m.Pass(ctx, Goal{Slice: m.Wait})
+		r, err := m.round(ctx, full)
+		full = errors.Is(err, mirror.ErrFull)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -56,10 +58,23 @@ func (m *Mirror) Run(ctx context.Context) error {
 	return nil
 }
 
-// Waits reports whether err is one that time, a server or the owner can mend: everything but the state directory.
+// round is a Pass; behind a full disk one only where there is room again, for what is read and cannot be recorded is read once more.
+func (m *Mirror) round(ctx context.Context, full bool) (Report, error) {
+	if full && m.ledger != nil {
+		if err := m.ledger.SetState(ctx, roomNote, time.Now().UTC()); err != nil {
+			return Report{}, err
+		}
+	}
+	return m.Pass(ctx, Goal{Slice: m.Wait})
+}
+
+// roomNote is written to find out whether there is room.
+const roomNote = "room"
+
+// Waits reports whether err is one that time, a server or the owner can mend: everything but the state directory, and that too while it is only full.
 func Waits(err error) bool {
 	b := (*Blocked)(nil)
-	return mirror.KindOf(err) != "" || errors.As(err, &b)
+	return mirror.KindOf(err) != "" || errors.As(err, &b) || errors.Is(err, mirror.ErrFull)
 }
 
 // Wake ends the pause of Run now.

@@ -7,6 +7,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"influxmirror/internal/mirror"
 )
 
 var (
@@ -22,8 +24,8 @@ var (
 	ErrDamaged = errors.New("the ledger is damaged")
 	// ErrDisk means that the disk below the state directory failed: full, read-only, over quota or an I/O error.
 	ErrDisk = errors.New("disk")
-	// ErrFull is the part of ErrDisk that goes away when somebody makes room: errors.Is(ErrFull, ErrDisk).
-	ErrFull = fmt.Errorf("%w full", ErrDisk)
+	// ErrFull is the part of ErrDisk that goes away when somebody makes room: it is ErrDisk and mirror.ErrFull.
+	ErrFull = fmt.Errorf("%w %w", ErrDisk, mirror.ErrFull)
 	// ErrInvalid means that Record was asked to store what is not a proof.
 	ErrInvalid = errors.New("not a proof")
 )
@@ -44,6 +46,18 @@ func code(err error) int {
 		return e.Code() & 0xff
 	}
 	return -1
+}
+
+// passes reports whether an I/O error of SQLite's is one of a full disk. After a failed fsync the kernel may forget what it could not write and
+// report success the next time: that never passes.
+func passes(dir string, err error) bool {
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) {
+		switch e.Code() {
+		case sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC:
+			return false
+		}
+	}
+	return noSpace(dir)
 }
 
 // asDamage turns what SQLite says of a file that is no sound ledger into ErrDamaged. Only for statements that are right
@@ -72,7 +86,11 @@ func wrap(dir, op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if class := classify(dir, err); class != nil {
+	switch class := classify(dir, err); class {
+	case nil:
+	case ErrFull:
+		return fmt.Errorf("no space in %s: %s: %w: %w", dir, op, class, err)
+	default:
 		return fmt.Errorf("%s: %s: %w: %w", dir, op, class, err)
 	}
 	return fmt.Errorf("%s: %s: %w", dir, op, err)
@@ -87,7 +105,7 @@ func classify(dir string, err error) error {
 		return ErrFull
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
 		// SQLite says FULL only for the database and its log; the shared index of the log fails as an I/O error.
-		if noSpace(dir) {
+		if passes(dir, err) {
 			return ErrFull
 		}
 		return ErrDisk

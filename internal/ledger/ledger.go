@@ -147,8 +147,7 @@ func (l *Ledger) write(ctx context.Context, fn func(*sql.Tx) error) error {
 			tx.Rollback()
 		}
 	}
-	if code(err) == sqlite3.SQLITE_IOERR && !noSpace(l.dir) {
-		// After a failed fsync the kernel may forget what it could not write and report success the next time.
+	if code(err) == sqlite3.SQLITE_IOERR && !passes(l.dir, err) {
 		l.mu.Lock()
 		l.failed = fmt.Errorf("%w: nothing is written after this: %w", ErrDisk, err)
 		l.mu.Unlock()

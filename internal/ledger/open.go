@@ -71,6 +71,9 @@ func begin(dir string, steps []string) (*Ledger, error) {
 	if err := makePrivate(path); err != nil {
 		return nil, err
 	}
+	if err := finishBegun(ctx, dir); err != nil {
+		return nil, asDamage(err)
+	}
 	// A connection for reading leaves the file alone when it closes, whatever was found.
 	r, err := connect(path, readerPragmas, readers)
 	if err != nil {
@@ -105,6 +108,26 @@ func begin(dir string, steps []string) (*Ledger, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// finishBegun lets SQLite roll back a ledger whose very first transaction did not come to its end. Only that one has a rollback journal; a journal
+// beside a ledger that was open before is not its own.
+func finishBegun(ctx context.Context, dir string) error {
+	path := filepath.Join(dir, dbName)
+	journal, err := size(path + "-journal")
+	if err != nil || journal <= 0 {
+		return err
+	}
+	if generation, err := size(filepath.Join(dir, generationName)); err != nil || generation >= 0 {
+		return err
+	}
+	w, err := connect(path, "mode=rw&"+pragmas, 1)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	var n int
+	return w.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&n)
 }
 
 // checkMode makes sure that SQLite really took the settings that durability rests on.

@@ -1,0 +1,46 @@
+package process
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	kills  = flag.Int("kills", 10, "how often the program is killed")
+	faults = flag.Int("faults", 12, "how many runs in which a system call fails")
+	seed   = flag.Uint64("seed", 1, "of everything that is drawn")
+)
+
+// program is the built influxmirror.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "influxmirror-process-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "influxmirror")
+	build := exec.Command("go", "build", "-o", program, "influxmirror/cmd/influxmirror")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Printf("%s%v\n", out, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// missing ends a test that needs what this machine does not have; in CI that is a failure.
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
