@@ -160,7 +160,7 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 	}
 	wrong := false
 	allowed := enumerated(g)
-	chunks := m.verifyChunks(e, w, max(c.source, c.target))
+	chunks := m.verifyChunks(e, w, max(c.source, c.target), m.young(e, g))
 	for _, chunk := range chunks {
 		chunk.Measurement = k.measurement
 		bad, err := m.verifyChunk(ctx, e, v, g, chunk, allowed)
@@ -172,15 +172,36 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 	return wrong, nil
 }
 
-// verifyChunks cuts a shard group at the edges of the policy and into parts of a fair size.
-func (m *Mirror) verifyChunks(e ends, w mirror.Window, samples uint64) (out []mirror.Chunk) {
+// young returns where what is still being written begins: at the edge, or before it where nothing is proven yet. A Cell that has just closed is
+// complete at the target only after the next Pass.
+func (m *Mirror) young(e ends, g mirror.Group) int64 {
+	at := e.policy.Edge - int64(m.Margin()) - mirror.TailWidth
+	for _, p := range g.Proofs {
+		if p.Window.Stop <= e.policy.Edge {
+			at = max(at, p.Window.Stop)
+		}
+	}
+	return at
+}
+
+// passed returns the policy at this moment. To verify years takes hours, in which the future and what retention drops come nearer.
+func (m *Mirror) passed(e ends) plan.Policy {
+	p, took := e.policy, int64(time.Since(e.at))
+	p.Horizon = plan.NewPolicy(p.Grid, e.src.Date+took, int64(m.Margin())).Horizon
+	p.SourceFloor = plan.Retained(e.src.Date+took, e.src.Retention)
+	p.TargetFloor = plan.Retained(e.dst.Date+took, e.dst.Retention)
+	return p
+}
+
+// verifyChunks cuts a shard group at the edges of the policy and at young, and into parts of a fair size.
+func (m *Mirror) verifyChunks(e ends, w mirror.Window, samples uint64, young int64) (out []mirror.Chunk) {
 	p := e.policy
 	width := p.Grid.Width()
 	parts := int64(samples/p.MaxSamples) + 1
 	step := max(width, (int64(w.Width())/parts/width+1)*width)
-	for _, at := range []int64{p.Since, p.Until, p.TargetFloor, p.SourceFloor, p.Edge, p.Horizon} {
+	for _, at := range []int64{p.Since, p.Until, p.TargetFloor, p.SourceFloor, young, p.Edge, p.Horizon} {
 		if w.Start < at && at < w.Stop {
-			out = append(out, m.verifyChunks(e, mirror.Window{Start: w.Start, Stop: at}, samples)...)
+			out = append(out, m.verifyChunks(e, mirror.Window{Start: w.Start, Stop: at}, samples, young)...)
 			w.Start = at
 		}
 	}
@@ -262,22 +283,22 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 		return false, err
 	}
 	v.Reread += src.Total().Count
-	special := Row("")
-	switch w := c.Window; {
-	case w.Stop <= e.policy.Since:
-		special = BeforeRow
-	case w.Start >= e.policy.Until:
-		special = AfterRow
-	case w.Stop <= e.policy.TargetFloor:
-		special = ExpiredRow
-	case w.Start >= e.policy.Edge && w.Start < e.policy.Horizon:
-		special = OpenRow
-	}
-	behind := c.Window.Stop <= e.policy.SourceFloor // what is proven there stays as it is
-	wrong := false
+	wrong, young, p := false, m.young(e, g), m.passed(e)
 	for i := range src.Cells {
 		s, t := src.Cells[i], dst.Cells[i]
 		cell := mirror.Chunk{Measurement: c.Measurement, Window: c.Cell(i), Width: c.Width}
+		special := Row("")
+		switch w := cell.Window; {
+		case w.Stop <= p.Since:
+			special = BeforeRow
+		case w.Start >= p.Until:
+			special = AfterRow
+		case w.Stop <= p.TargetFloor:
+			special = ExpiredRow
+		case w.Start >= young && w.Start < p.Horizon:
+			special = OpenRow
+		}
+		behind := cell.Window.Stop <= p.SourceFloor // what is proven there stays as it is
 		switch {
 		case s.IsZero() && t.IsZero():
 		case s == t:
