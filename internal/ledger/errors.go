@@ -103,7 +103,7 @@ func classify(dir string, err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_FULL:
 		return ErrFull
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		// SQLite says FULL only for the database and its log; the shared index of the log fails as an I/O error.
 		if passes(dir, err) {
 			return ErrFull

@@ -10,6 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // applicationID marks the file as ours in its header: "iflx".
@@ -131,10 +135,16 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&first); err != nil {
 		return err
 	}
-	if first != "ok" {
-		return fmt.Errorf("%w: %s", ErrDamaged, first)
+	if first == "ok" {
+		return nil
 	}
-	return nil
+	// A page that the disk did not give says nothing of what is on it.
+	if _, after, ok := strings.Cut(first, "error code"); ok {
+		if rc, err := strconv.Atoi(strings.Trim(after, "= ")); err == nil && rc&0xff != sqlite3.SQLITE_CORRUPT && rc&0xff != sqlite3.SQLITE_NOTADB {
+			return fmt.Errorf("%w: %s", ErrDisk, first)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrDamaged, first)
 }
 
 // object is a table or index as SQLite remembers it.

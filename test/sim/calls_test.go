@@ -17,21 +17,6 @@ import (
 
 var calls = flag.Int("calls", 500, "how many failing calls are tried")
 
-// An ill is what happens to a call.
-type ill string
-
-// What happens to a call of the network: of the three first kinds to a write, of the others to what a read brings.
-const (
-	failed     ill = "error"
-	short      ill = "short write, then an error"
-	lostAnswer ill = "applied, and reported as failed"
-	twice      ill = "sent twice"
-	hang       ill = "hang"
-	cut        ill = "cut"
-)
-
-var ills = []ill{failed, short, lostAnswer, twice, hang, cut}
-
 // calling counts the calls of all connections of one end, and lets the nth go wrong, or that and all after it.
 type calling struct {
 	kind    ill
@@ -100,8 +85,8 @@ func (c *callingConn) Read(b []byte) (int, error) {
 }
 
 // errand is one story for failing calls: something is there and proven, something was overwritten, something is new and refused in part, in as many
-// shard groups as size says. It returns the number of calls of both ends and of the ledger.
-func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n int, done bool) error) (made [3]int) {
+// shard groups as size says. It returns the number of calls of both ends, of the ledger, and of its disk.
+func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n int, done bool) error, file func(n int, op, name string) ill) (made [4]int) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -138,18 +123,30 @@ func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n
 				_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 				_, _ = io.Copy(io.Discard, conn)
 			}
-			s.wrap[i] = c.wrap
+			turns := s.trace.takeTurns([]string{"source", "target"}[i])
+			s.wrap[i] = func(conn net.Conn) net.Conn { return c.wrap(turns(conn)) }
 		}
-		if err := s.start(); err != nil {
+		d := watch(dir)
+		defer d.leave()
+		d.lets(file)
+		passes := 2
+		if err := s.start(); file != nil && err != nil {
+			passes = 0 // the command ends, whatever the ledger says
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		s.book.calls, s.book.fail = 0, fail
 		time.Sleep(3 * time.Second)
-		for range 2 {
+		for range passes {
 			since := now() / int64(time.Second) * int64(time.Second)
 			r, failed := s.mirror.Pass(s.t.Context(), engine.Goal{Insist: true})
+			if failed != nil && file != nil && !errors.Is(failed, ledger.ErrDisk) {
+				s.t.Errorf("the disk failed, and the pass says: %v", failed)
+			}
 			time.Sleep(3 * time.Second)
+			d.lets(nil)
 			lies, err := s.lies(s.t.Context(), since)
+			d.lets(file)
 			if err != nil || len(lies) > 0 {
 				s.t.Errorf("%v, %v", lies, err)
 			}
@@ -159,7 +156,8 @@ func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n
 				}
 			}
 		}
-		made[2] = s.book.calls
+		made[2], made[3] = s.book.calls, d.calls
+		d.lets(nil)
 		for i, c := range network {
 			if c != nil {
 				made[i], c.nth = c.n, 0
@@ -170,6 +168,9 @@ func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n
 		s.stop()
 		if err := s.start(); err != nil {
 			t.Fatal(err)
+		}
+		if s.ledger.Rebuilt != "" || s.ledger.Stale {
+			t.Errorf("the ledger was rebuilt %q, stale %t", s.ledger.Rebuilt, s.ledger.Stale)
 		}
 		time.Sleep(time.Minute)
 		r := s.sync()
@@ -190,7 +191,7 @@ func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n
 
 // attempt is one way for a call to fail.
 type attempt struct {
-	end     int // 0 source, 1 target, 2 ledger
+	end     int // 0 source, 1 target, 2 ledger, 3 its disk
 	kind    ill
 	nth     int
 	forGood bool
@@ -198,10 +199,18 @@ type attempt struct {
 
 // attempts lists all ways for all calls of an errand.
 func attempts(t *testing.T, dir string, size int) (all []attempt) {
-	whole := errand(t, dir, size, [2]*calling{{kind: hang}, {kind: hang}}, func(int, bool) error { return nil })
-	writes := errand(t, dir, size, [2]*calling{{}, {}}, nil)
+	whole := errand(t, dir, size, [2]*calling{{kind: hang}, {kind: hang}}, func(int, bool) error { return nil }, nil)
+	var ops []string
+	writes := errand(t, dir, size, [2]*calling{{}, {}}, nil, func(_ int, op, _ string) ill { ops = append(ops, op); return "" })
+	for i, op := range ops {
+		for _, kind := range diskIlls {
+			if kind == failed || op == "write" || kind == lostAnswer && op != "read" && op != "map" {
+				all = append(all, attempt{3, kind, i + 1, false}, attempt{3, kind, i + 1, true})
+			}
+		}
+	}
 	for end := range 3 {
-		for _, kind := range ills {
+		for _, kind := range networkIlls {
 			n := writes[end]
 			switch {
 			case end == 2 && kind != failed && kind != lostAnswer:
@@ -214,8 +223,8 @@ func attempts(t *testing.T, dir string, size int) (all []attempt) {
 			}
 		}
 	}
-	t.Logf("%d and %d calls of the network, %d of the ledger: %d ways to fail", whole[0], whole[1], whole[2], len(all))
-	if whole[0] < 10 || whole[1] < 10 || whole[2] < 10 {
+	t.Logf("%d and %d calls of the network, %d of the ledger, %d of its disk: %d ways to fail", whole[0], whole[1], whole[2], len(ops), len(all))
+	if whole[0] < 10 || whole[1] < 10 || whole[2] < 10 || len(ops) < 10 {
 		t.Fatal("void: too few calls")
 	}
 	return all
@@ -240,13 +249,22 @@ func TestFailingCalls(t *testing.T) {
 			continue
 		}
 		tried++
-		name := fmt.Sprintf("%s, call %d, %s, for good %t", []string{"source", "target", "ledger"}[a.end], a.nth, a.kind, a.forGood)
+		name := fmt.Sprintf("%s, call %d, %s, for good %t", []string{"source", "target", "ledger", "disk of the ledger"}[a.end], a.nth, a.kind, a.forGood)
 		t.Run(name, func(t *testing.T) {
 			var network [2]*calling
 			var fail func(n int, done bool) error
-			if a.end < 2 {
+			var file func(n int, op, name string) ill
+			switch a.end {
+			case 0, 1:
 				network[a.end] = &calling{kind: a.kind, nth: a.nth, forGood: a.forGood}
-			} else {
+			case 3:
+				file = func(n int, _, _ string) ill {
+					if n == a.nth || a.forGood && n > a.nth {
+						return a.kind
+					}
+					return ""
+				}
+			default:
 				fail = func(n int, done bool) error {
 					if (n == a.nth || a.forGood && n > a.nth) && done == (a.kind == lostAnswer) {
 						return fmt.Errorf("%w: %w", ledger.ErrDisk, errCall)
@@ -254,7 +272,7 @@ func TestFailingCalls(t *testing.T) {
 					return nil
 				}
 			}
-			made := errand(t, dir, size, network, fail)
+			made := errand(t, dir, size, network, fail, file)
 			if made[a.end] < a.nth {
 				t.Logf("the call was not made this time: %d of %d", made[a.end], a.nth)
 			}

@@ -186,3 +186,24 @@ func (w *world) emptyGzip(status int, h http.Header, _ []byte) (int, []byte) {
 	h.Set("Content-Encoding", "gzip")
 	return status, nil
 }
+
+// An ill is what happens to a call.
+type ill string
+
+// What happens to a call of the network: of the three first kinds to a write, of the others to what a read brings.
+const (
+	failed     ill = "error"
+	short      ill = "short write, then an error"
+	lostAnswer ill = "applied, and reported as failed"
+	twice      ill = "sent twice"
+	hang       ill = "hang"
+	cut        ill = "cut"
+)
+
+// noRoom happens to calls of a disk, as failed, short and lostAnswer do.
+const noRoom ill = "no space left"
+
+var (
+	networkIlls = []ill{failed, short, lostAnswer, twice, hang, cut}
+	diskIlls    = []ill{failed, noRoom, short, lostAnswer}
+)
