@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -24,7 +25,12 @@ func FuzzLoad(f *testing.F) {
 	f.Add(old)
 	f.Add(many)
 	f.Add(settings)
-	dir := write(f, "station.token", "st-4711", "home.token", "ho-4711")
+	for _, keys := range []string{"    ca_file: ca.pem\n    tls_server_name: a.example\n", "    client_cert_file: c.pem\n    client_key_file: k.pem\n    insecure_skip_verify: true\n",
+		"    proxy: \"socks5h://me:${X}@p:1080\"\n", "    proxy: env\n", "    headers_file: h\n", "    proxy: http://me:pass@p/path\n"} {
+		f.Add(secureConfig(keys))
+	}
+	cert, key := keyPair(f, "one", time.Now().AddDate(1, 0, 0))
+	dir := write(f, "station.token", "st-4711", "home.token", "ho-4711", "ca.pem", cert, "c.pem", cert, "k.pem", key, "h", "X-A: 1\n")
 	path := filepath.Join(dir, "influxmirror.yaml")
 	const value = "v\x1bariable==/9f28"
 	vars := map[string]string{"HOME": "/home/u", "CREDENTIALS_DIRECTORY": "/nonexistent"}
@@ -67,6 +73,15 @@ func checkWhole(t *testing.T, c *Config) {
 		t.Errorf("%+v", c)
 	}
 	for _, e := range c.Endpoints {
+		if p := e.Proxy(); p != nil && (p.Host == "" || p.Path != "") {
+			t.Errorf("a proxy %v", p)
+		}
+		if h, err := e.Headers(); err != nil || h.Get("Host") != "" || h.Get("Content-Length") != "" {
+			t.Errorf("headers %v, %v", h, err)
+		}
+		if c, err := e.TLS(); err != nil || c != nil && c.MinVersion < 0x0303 {
+			t.Errorf("TLS %+v, %v", c, err)
+		}
 		if e.Dir != "" || e.URL == nil || e.URL.User != nil || e.URL.Host == "" || c.Endpoint(e.Name) != e {
 			t.Errorf("%+v", e)
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // keyPair returns a certificate that signs itself and its key, in PEM.
-func keyPair(t *testing.T, name string, until time.Time) (cert, key string) {
+func keyPair(t testing.TB, name string, until time.Time) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -23,11 +23,11 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 		}
 		for _, t := range tables {
 			for _, row := range t.Rows {
-				_, id, ok := strings.Cut(row[0].Text, "shard_id: ")
-				if !ok {
+				id := shardOf(row[0].Text)
+				if id == "" {
 					continue
 				}
-				id, w := strings.TrimSpace(id), windows[t.Statement]
+				w := windows[t.Statement]
 				if known, ok := out[id]; ok {
 					w = w.Span(known)
 				}
@@ -54,6 +54,15 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 		}
 	}
 	return out, nil
+}
+
+// shardOf reads a line "│   └── shard_id: 7" of a plan; "" is any other. A measurement may be called like one.
+func shardOf(line string) string {
+	id, ok := strings.CutPrefix(strings.TrimLeft(line, " │├└─"), "shard_id: ")
+	if id = strings.TrimSpace(id); !ok || strings.Trim(id, "0123456789") != "" {
+		return ""
+	}
+	return id
 }
 
 // TagKeys returns every tag key of the bucket.
