@@ -80,6 +80,7 @@ type Mirror struct {
 	reread    map[int64]int64            // start of a shard group → source clock when it was last read again for its counter
 	limit     atomic.Int64               // samples in a Chunk that the link moves in chunkTime
 	queue     []plan.Transfer            // history planned and not begun
+	reached   time.Time                  // when both ends were found to be there last
 	wrote     map[mirror.Window][]string // shard groups of the target this Pass wrote to, with measurements
 }
 

@@ -136,6 +136,7 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	m.reached = time.Now()
 	m.observe(Event{Kind: "probe"})
 	var work []plan.Transfer
 	var sc scope

@@ -21,6 +21,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 	full := false // the last Pass met a full disk
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = max(time.Second, m.Wait), max(time.Minute, m.Wait)
+	var away outage
 	for ctx.Err() == nil {
 		r, err := m.round(ctx, full)
 		full = errors.Is(err, mirror.ErrFull)
@@ -31,12 +32,16 @@ func (m *Mirror) Run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			wait.Reset()
+			away = outage{}
 			if len(m.queue) == 0 || len(r.Errors) > 0 || r.Samples == 0 {
 				pause = m.Wait
 			}
 		case Waits(err):
 			if pause = wait.NextBackOff(); mirror.KindOf(err) == mirror.Rights {
 				pause = blockedRetry
+			}
+			if knock, no := away.pause(m.reached, err, max(time.Minute, m.Wait)); no {
+				pause = spread(knock, m.Name, time.Now().UnixNano())
 			}
 			if b := (*Blocked)(nil); errors.As(err, &b) {
 				pause = blockedRetry

@@ -125,7 +125,9 @@ func (w *world) start() error {
 			}
 			c, err := p.dial(ctx, network, address)
 			if err == nil && w.wrap[i] != nil {
-				c = w.wrap[i](c)
+				if c = w.wrap[i](c); c == nil { // it does not come about
+					err = &net.OpError{Op: "dial", Net: network, Addr: addr{}, Err: net.ErrClosed}
+				}
 			}
 			return c, err
 		}
