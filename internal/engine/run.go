@@ -15,12 +15,12 @@ import (
 // blockedRetry is how often a Mirror that needs its owner, or whose token is refused, looks again.
 const blockedRetry = time.Minute
 
-// Run keeps the Mirror in step until ctx ends or the Ledger fails; it returns the Ledger's error or nil. Servers that do not answer,
+// Run keeps the Mirror in step until ctx ends or the Ledger fails; it returns the Ledger's error, a Blocked for a bug, or nil. Servers that do not answer,
 // refuse or block are waited for, and room where the Ledger's disk is full. Each Pass is told to Observe as an Event of kind "pass".
 func (m *Mirror) Run(ctx context.Context) error {
 	full := false // the last Pass met a full disk
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = max(time.Second, m.Wait), max(time.Minute, m.Wait)
+	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = max(time.Second, m.Wait), max(time.Minute, m.Wait), 0
 	var away outage
 	for ctx.Err() == nil {
 		r, err := m.round(ctx, full)
@@ -37,7 +37,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 				pause = m.Wait
 			}
 		case Waits(err):
-			if pause = wait.NextBackOff(); mirror.KindOf(err) == mirror.Rights {
+			if pause = spread(wait.NextBackOff(), m.Name, time.Now().UnixNano()); mirror.KindOf(err) == mirror.Rights {
 				pause = blockedRetry
 			}
 			if knock, no := away.pause(m.reached, err, max(time.Minute, m.Wait)); no {
@@ -76,8 +76,12 @@ func (m *Mirror) round(ctx context.Context, full bool) (Report, error) {
 // roomNote is written to find out whether there is room.
 const roomNote = "room"
 
-// Waits reports whether err is one that time, a server or the owner can mend: everything but the state directory, and that too while it is only full.
+// Waits reports whether err is one that time, a server or the owner can mend: everything but a bug and the state directory, and that too while it is only
+// full.
 func Waits(err error) bool {
+	if isBug(err) {
+		return false
+	}
 	b := (*Blocked)(nil)
 	return mirror.KindOf(err) != "" || errors.As(err, &b) || errors.Is(err, mirror.ErrFull)
 }
