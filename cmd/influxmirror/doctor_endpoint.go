@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -125,14 +123,9 @@ func (k *contact) encryption(g influx.Contact) {
 	if p := e.Proxy(); p != nil {
 		c.ok("proxy", "%s", p.Redacted())
 	}
-	user, secret := e.Login()
 	if e.URL.Scheme != "https" {
-		if !secret.IsZero() && e.Proxy() == nil && !private(e.URL, g.Addresses) {
-			what := "token"
-			if user != "" {
-				what = "password"
-			}
-			c.warn("encryption", "none: the "+what+" can be read by everyone on the way", "url: https://…, or a VPN or ssh tunnel between")
+		if what := plainSecret(e, g.Addresses); what != "" {
+			c.warn("encryption", "none: the "+what+" can be read by everyone on the way", encrypt)
 		}
 		return
 	}
@@ -177,25 +170,3 @@ func issuer(c *x509.Certificate) string {
 	}
 	return c.Issuer.String()
 }
-
-// private reports whether a server is on this machine or in a network that is not the Internet, as far as addresses tell.
-func private(u *url.URL, resolved []string) bool {
-	host, _, _ := strings.Cut(u.Hostname(), "%")
-	if host == "localhost" {
-		return true
-	}
-	if net.ParseIP(host) != nil {
-		resolved = []string{host}
-	}
-	for _, a := range resolved {
-		a, _, _ = strings.Cut(a, "%")
-		ip := net.ParseIP(a)
-		if ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !shared.Contains(ip) {
-			return false
-		}
-	}
-	return len(resolved) > 0
-}
-
-// shared is 100.64.0.0/10 (RFC 6598), where VPNs put their machines.
-var shared = &net.IPNet{IP: net.IPv4(100, 64, 0, 0).To4(), Mask: net.CIDRMask(10, 32)}

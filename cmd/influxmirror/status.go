@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,7 @@ type statusAll struct {
 	Mirrors []mirrorStatus `json:"mirrors"`
 
 	Unmirrored []unmirroredAt `json:"in_no_mirror,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"` // of the config, and of secrets that go unencrypted
 }
 
 type holderDoc struct {
@@ -79,11 +81,16 @@ func (a *app) status(ctx context.Context, watch bool, limit time.Duration) error
 	if err != nil {
 		return err
 	}
+	plain := exposed(ctx, cfg)
+	for _, w := range plain {
+		a.warn("%s", w)
+	}
 	for {
 		all, err := a.gather(ctx, cfg)
 		if err != nil {
 			return err
 		}
+		all.Warnings = slices.Concat(cfg.Warnings, plain)
 		if limit > 0 {
 			return a.nagios(all, limit)
 		}
