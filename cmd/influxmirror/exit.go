@@ -79,6 +79,9 @@ func withCode(code int, err error) error {
 	return &coded{code, err}
 }
 
+// isBug reports whether a panic is the cause of err.
+func isBug(err error) bool { return errors.As(err, new(*mirror.Panic)) }
+
 // codeOf returns the exit code for err.
 func codeOf(err error) int {
 	var own *coded

@@ -57,12 +57,12 @@ func isTerminal(stream any) bool {
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
+	err := mirror.Caught(func() error { return root.ExecuteContext(ctx) })
 	var own *coded
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &own), cmd != nil && a.ran:
+	case errors.As(err, &own), a.ran:
 	default:
 		err = withCode(exitUsage, err) // cobra did not get as far as the command
 	}

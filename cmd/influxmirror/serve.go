@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -79,6 +80,9 @@ func (s *service) serve(ctx context.Context) error {
 				return nil
 			case <-g.done:
 				g.stop("")
+				if isBug(g.err) {
+					return g.err
+				}
 				return withCode(exitState, g.err)
 			case <-check.C:
 				if err := s.check(); err != nil {
@@ -143,7 +147,8 @@ func (s *service) generation(parent context.Context) *generation {
 	}
 	s.begun = true
 	g, run := errgroup.WithContext(ctx)
-	under := *s.site // the config may change while this one ends
+	var running atomic.Int64 // mirrors
+	under := *s.site         // the config may change while this one ends
 	under.listed = map[*config.Endpoint][]config.Listing{}
 	start := func(m *config.Mirror) error {
 		w := under.wire(m, mode{create: true})
@@ -154,9 +159,15 @@ func (s *service) generation(parent context.Context) *generation {
 		}
 		r := &reporter{ctx: ctx, w: w, outages: s.outages, actions: gen.actions[m.Log.String()], fail: func(err error) { cancel(err) }, left: d.Left}
 		w.Observe = r.observe
+		running.Add(1)
 		g.Go(func() error {
 			defer w.close()
-			return w.Run(run)
+			err := mirror.Caught(func() error { return w.Run(run) })
+			if running.Add(-1) > 0 && isBug(err) { // the others go on
+				s.log.Error(err.Error(), "mirror", m.Name)
+				return nil
+			}
+			return err
 		})
 		return nil
 	}
@@ -175,7 +186,7 @@ func (s *service) generation(parent context.Context) *generation {
 			}
 			j.running[m.Name] = true
 		}
-		return j.run(run)
+		return mirror.Caught(func() error { return j.run(run) })
 	})
 	go func() { // ended by stop
 		if gen.err = g.Wait(); gen.err == nil && ctx.Err() != nil {

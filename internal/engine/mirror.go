@@ -154,11 +154,15 @@ func (m *Mirror) observe(e Event) {
 }
 
 // Blocked is a state that needs a decision of the owner. Its text is one sentence that ends with the command that resolves it.
-type Blocked struct{ Reason string }
+type Blocked struct {
+	Reason string
+	Cause  error // nil: what both ends say
+}
 
 func (b *Blocked) Error() string { return b.Reason }
+func (b *Blocked) Unwrap() error { return b.Cause }
 
-func blocked(format string, args ...any) error { return &Blocked{fmt.Sprintf(format, args...)} }
+func blocked(format string, args ...any) error { return &Blocked{Reason: fmt.Sprintf(format, args...)} }
 
 // wanted applies the include and exclude globs.
 func (m *Mirror) wanted(measurement string) bool {

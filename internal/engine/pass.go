@@ -129,8 +129,13 @@ func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, sco
 
 func keyOf(t plan.Transfer) key { return key{t.Chunk.Measurement, t.Group.Start} }
 
-// Pass does one round: probe, survey, plan, transfer, report.
-func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
+// Pass does one round: probe, survey, plan, transfer, report. A bug that shows in it is a Blocked, behind which the Mirror is not to be used any more.
+func (m *Mirror) Pass(ctx context.Context, g Goal) (r Report, _ error) {
+	err := m.safely(func() (err error) { r, err = m.pass(ctx, g); return err })
+	return r, err
+}
+
+func (m *Mirror) pass(ctx context.Context, g Goal) (Report, error) {
 	var e ends
 	err := m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { e, err = m.probe(ctx); return err })
 	if err != nil {
@@ -154,6 +159,9 @@ func (m *Mirror) Pass(ctx context.Context, g Goal) (Report, error) {
 		m.seen.Whole, m.seen.Digest = e.src.Date, m.Seen()
 	}
 	left, err := m.work(ctx, e, g, work, &r)
+	if isBug(err) {
+		return r, err
+	}
 	m.sort(left, &r, e.policy.Floor())
 	m.compared = m.compared || err == nil
 	if err == nil && !slices.ContainsFunc(left, func(t tried) bool { return t.Reason == plan.Changed }) {
@@ -284,7 +292,7 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer,
 					leave, err := gate()
 					<-turn
 					if err == nil {
-						err = run(t)
+						err = mirror.Caught(func() error { return run(t) })
 						leave()
 					} else {
 						mu.Lock()

@@ -289,8 +289,12 @@ func (l *lines) without(o *lines) (out []string) {
 // both reads all Samples of a Chunk on both sides and keeps those of the share.
 func (m *Mirror) both(ctx context.Context, c mirror.Chunk, sh share) (src, dst *lines, err error) {
 	g, sub := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { src, err = collect(sub, m.source, c, sh); return err })
-	g.Go(func() (err error) { dst, err = collect(sub, m.target, c, sh); return err })
+	g.Go(func() error {
+		return mirror.Caught(func() (err error) { src, err = collect(sub, m.source, c, sh); return err })
+	})
+	g.Go(func() error {
+		return mirror.Caught(func() (err error) { dst, err = collect(sub, m.target, c, sh); return err })
+	})
 	err = g.Wait()
 	return src, dst, err
 }

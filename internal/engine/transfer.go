@@ -141,8 +141,12 @@ func (m *Mirror) fill(ctx context.Context, e ends, t plan.Transfer) (outcome, er
 func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome, error) {
 	var src, dst mirror.Reading
 	both, sub := errgroup.WithContext(ctx)
-	both.Go(func() (err error) { src, err = m.source.Read(sub, t.Chunk, nil); return err })
-	both.Go(func() (err error) { dst, err = m.target.Read(sub, t.Chunk, nil); return err })
+	both.Go(func() error {
+		return mirror.Caught(func() (err error) { src, err = m.source.Read(sub, t.Chunk, nil); return err })
+	})
+	both.Go(func() error {
+		return mirror.Caught(func() (err error) { dst, err = m.target.Read(sub, t.Chunk, nil); return err })
+	})
 	if err := both.Wait(); err != nil {
 		return outcome{}, err
 	}
@@ -202,9 +206,7 @@ func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, d
 	if len(cells) == 0 {
 		return nil, nil, nil
 	}
-	m.mu.Lock()
-	g, err := m.ledger.Group(ctx, t.Chunk.Measurement, t.Group)
-	m.mu.Unlock()
+	g, err := m.group(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -221,6 +223,13 @@ func (m *Mirror) known(ctx context.Context, t plan.Transfer, cells []int, src, d
 		}
 	}
 	return known, rest, nil
+}
+
+// group returns what is remembered of the shard group of a Transfer.
+func (m *Mirror) group(ctx context.Context, t plan.Transfer) (mirror.Group, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ledger.Group(ctx, t.Chunk.Measurement, t.Group)
 }
 
 // repair brings all Cells of t in line, which the target holds in part or differently.
@@ -243,8 +252,7 @@ func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells
 		if err != nil {
 			break // of ctx, or of a Cell that is told below
 		}
-		g.Go(func() error {
-			defer settled()
+		one := func() error {
 			part := t
 			part.Chunk = mirror.Chunk{Measurement: t.Chunk.Measurement, Window: t.Chunk.Cell(i), Width: t.Chunk.Width}
 			s, err := m.settle(sub, part.Chunk, refused)
@@ -257,6 +265,10 @@ func (m *Mirror) settleCells(ctx context.Context, e ends, t plan.Transfer, cells
 				return err
 			}
 			return m.store(ctx, e, part, []mirror.Proof{s.proof(part.Chunk.Window)}, s.exceptions)
+		}
+		g.Go(func() error {
+			defer settled()
+			return mirror.Caught(one)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -294,10 +306,7 @@ func (m *Mirror) prove(ctx context.Context, e ends, t plan.Transfer, cells []int
 		if p.Source != p.Target {
 			if old.Measurement == "" {
 				var err error
-				m.mu.Lock()
-				old, err = m.ledger.Group(ctx, t.Chunk.Measurement, t.Group)
-				m.mu.Unlock()
-				if err != nil {
+				if old, err = m.group(ctx, t); err != nil {
 					return err
 				}
 				old.Measurement = t.Chunk.Measurement

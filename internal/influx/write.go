@@ -90,7 +90,7 @@ func (w *Writer) send() error {
 	}
 	w.full, w.sending = w.sending[:0], w.full
 	w.inflight = make(chan error, 1)
-	go func() { w.inflight <- w.post(w.sending) }() // ended by wait, which every path to Close and Abort calls
+	go func() { w.inflight <- mirror.Caught(func() error { return w.post(w.sending) }) }() // ended by wait, which every path to Close and Abort calls
 	return nil
 }
 
