@@ -77,10 +77,14 @@ func (s *series) add(p point) {
 }
 
 // Dump returns everything a bucket holds (2.x: name or id; 1.x: db or db/rp), by measurement, series, field and time; also what no query shows.
+// Nobody may change what it returns: until something is written it is the same each time.
 func (s *Server) Dump(bucket string) []Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.mustBucket(bucket)
+	if b.dump != nil {
+		return b.dump
+	}
 	type run struct { // what one shard group holds of one field of one series
 		measurement, field string
 		series             *series
@@ -119,6 +123,7 @@ func (s *Server) Dump(bucket string) []Sample {
 			slices.SortStableFunc(one, byTime)
 		}
 	}
+	b.dump = slices.Clip(samples)
 	return samples
 }
 
@@ -126,7 +131,9 @@ func (s *Server) Dump(bucket string) []Sample {
 func (s *Server) Delete(bucket, measurement string, start, stop int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.mustBucket(bucket).groups {
+	b := s.mustBucket(bucket)
+	b.dump = nil
+	for _, g := range b.groups {
 		for name, m := range g.measurements {
 			if measurement != "" && name != measurement {
 				continue
@@ -201,11 +208,11 @@ func (s *Server) UnloadBefore(bucket string, at int64) (load func()) {
 			shown = append(shown, g)
 		}
 	}
-	b.groups = shown
+	b.groups, b.dump = shown, nil
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		b.groups = append(hidden, b.groups...)
+		b.groups, b.dump = append(hidden, b.groups...), nil
 		hidden = nil
 		sort.SliceStable(b.groups, func(i, j int) bool { return b.groups[i].start < b.groups[j].start })
 	}

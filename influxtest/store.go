@@ -26,6 +26,7 @@ type bucket struct {
 	created       time.Time
 	updated       time.Time
 	groups        []*group // by start
+	dump          []Sample // what Dump returned; nil when something changed since
 }
 
 // A group is a shard group with its one shard.
@@ -85,7 +86,7 @@ func (b *bucket) newGroup(id uint64, t int64) *group {
 			g.end = o.start
 		}
 	}
-	b.groups = append(b.groups, g)
+	b.groups, b.dump = append(b.groups, g), nil
 	sort.SliceStable(b.groups, func(i, j int) bool { return b.groups[i].start < b.groups[j].start })
 	return g
 }
@@ -171,7 +172,7 @@ func (s *Server) enforceRetention() {
 	for _, b := range s.buckets {
 		if b.retention > 0 {
 			edge := now.Add(-b.retention).UnixNano()
-			b.groups = slices.DeleteFunc(b.groups, func(g *group) bool { return g.end < edge })
+			b.groups, b.dump = slices.DeleteFunc(b.groups, func(g *group) bool { return g.end < edge }), nil
 		}
 	}
 }

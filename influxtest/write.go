@@ -107,6 +107,7 @@ func (b *bucket) storedPolicy() string {
 
 // storeInto stores points in one shard. A line with a field of the wrong type is dropped whole, though fields before it may be created.
 func (s *Server) storeInto(b *bucket, g *group, points []point) *refusal {
+	b.dump = nil
 	g.requests++
 	g.points += uint64(len(points)) // 2.x counts what is asked, 1.x what is stored
 	var refused *refusal

@@ -39,6 +39,7 @@ type state struct {
 	times   map[string][]int64 // by measurement, in order
 	hashes  map[string][]sum   // each the sum of all before it
 	ordered map[string][]influxtest.Sample
+	placed  map[string]string // by place, once asked for
 }
 
 func stateOf(all []influxtest.Sample) *state {
@@ -104,11 +105,13 @@ func value(v any) string {
 
 // values lists a state by place.
 func (s *state) values() map[string]string {
-	out := make(map[string]string, len(s.all))
-	for _, x := range s.all {
-		out[place(x)] = value(x.Value)
+	if s.placed == nil {
+		s.placed = make(map[string]string, len(s.all))
+		for _, x := range s.all {
+			s.placed[place(x)] = value(x.Value)
+		}
 	}
-	return out
+	return s.placed
 }
 
 // moment is what both sides held at a time of a Pass.
@@ -123,8 +126,7 @@ func (w *world) check(moments []moment, since int64) (lies []string) {
 	for k, proofs := range w.checked {
 		before[k.measurement] = append(before[k.measurement], proofs...)
 	}
-	for k := range w.book.changed {
-		g := w.book.groups[k]
+	judge := func(k slot, g mirror.Group) {
 		old := before[k.measurement]
 		for _, p := range g.Proofs {
 			if why := enumerated(g, p); why != "" {
@@ -143,10 +145,18 @@ func (w *world) check(moments []moment, since int64) (lies []string) {
 				lies = append(lies, fmt.Sprintf("a proof that is not true: %q %s as of %s: %s", k.measurement, p.Window, mirror.FormatTime(p.AsOf), why))
 			}
 		}
+	}
+	for k := range w.book.changed {
+		g := w.book.groups[k]
+		judge(k, g)
 		if w.checked[k] = slices.Clone(g.Proofs); len(g.Proofs) == 0 {
 			delete(w.checked, k)
 		}
 	}
+	for _, g := range w.book.claims { // a ledger may hold what it did not acknowledge
+		judge(slot{g.Measurement, g.Window.Start}, g)
+	}
+	w.book.claims = nil
 	clear(w.book.changed)
 	sort.Strings(lies)
 	return lies

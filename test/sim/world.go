@@ -35,6 +35,7 @@ var writePath = &url.URL{Path: "/api/v2/write"}
 type world struct {
 	rnd      *rand.Rand
 	dir      string // of the state; "": nothing but the book remembers
+	disk     *disk  // below dir
 	src, dst *influxtest.Server
 	srcPipe  *pipe
 	dstPipe  *pipe
@@ -45,6 +46,7 @@ type world struct {
 	clients  []interface{ Close() }
 	log      []string
 	trace    trace
+	seen     [2]*state // the newest of each side
 	settings engine.Settings
 	compress bool
 	tokens   [2]atomic.Pointer[string] // what influxmirror logs in with, of each side
@@ -67,6 +69,8 @@ type world struct {
 	backup    *backup
 	earlier   []influxtest.Sample // what the target held some time ago
 	strangers atomic.Int64        // connections to another host
+	expected  bool                // what the book says is to be in the ledger, after an outage
+	wrong     []string            // what a ledger did wrong
 
 	mu     sync.Mutex // guards chance, which requests draw from, and meddle
 	chance *rand.Rand
@@ -85,6 +89,9 @@ func (w *world) draw(n int) int {
 
 func (w *world) close() {
 	w.stop()
+	if w.disk != nil {
+		w.disk.leave()
+	}
 	w.src.Close()
 	w.dst.Close()
 }
@@ -103,6 +110,9 @@ func (w *world) start() error {
 	}
 	w.book.trace = &w.trace
 	if w.dir != "" {
+		if w.disk == nil {
+			w.disk = watch(w.dir)
+		}
 		l, err := ledger.Open(w.dir)
 		if err != nil {
 			return err
@@ -156,6 +166,9 @@ func (w *world) open(ctx context.Context, key, source, target string) (engine.Le
 		err = p.SetState(ctx, "seen", nil)
 	}
 	w.pair, w.book.behind = p, p
+	if err == nil && w.expected {
+		err = w.recollect(ctx)
+	}
 	return w.book, err
 }
 
@@ -242,7 +255,15 @@ func (w *world) source() []influxtest.Sample {
 	return all
 }
 
-func (w *world) now() moment { return moment{stateOf(w.source()), stateOf(w.dst.Dump(bucket))} }
+func (w *world) now() moment {
+	for i, all := range [][]influxtest.Sample{w.source(), w.dst.Dump(bucket)} {
+		// Until something is written a Dump is the same one.
+		if s := &w.seen[i]; *s == nil || len((*s).all) != len(all) || len(all) > 0 && &(*s).all[0] != &all[0] {
+			*s = stateOf(all)
+		}
+	}
+	return moment{w.seen[0], w.seen[1]}
+}
 
 // lies returns the Proofs made since the given time that are not true. Nobody wrote meanwhile.
 func (w *world) lies(ctx context.Context, since int64) ([]string, error) {
