@@ -86,6 +86,7 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying, a
 		}
 	}
 	p := s.progress(w)
+	w.Beside = s.lock == nil
 	full := how.full || s.adhoc && s.unproven(ctx, m)
 	v, err := w.Verify(ctx, full)
 	p.end()

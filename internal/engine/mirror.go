@@ -47,6 +47,8 @@ type Mirror struct {
 	log    *slog.Logger
 	// Other is what the Mirror of the other direction noted; a recovery reads it. nil: nothing.
 	Other Notes
+	// Beside says that another process keeps the target equal to the source: Verify gives it the time to bring what the source was given lately.
+	Beside bool
 	// Observe, if set, is told what happens; it must not block.
 	Observe func(Event)
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"influxmirror/internal/mirror"
 )
@@ -64,6 +65,7 @@ type Verdict struct {
 	Differences    []Difference
 	Unreadable     map[string]string // measurements the server lists and refuses to read
 	loading        bool              // the source was restarted lately, and may not show everything yet
+	waited         time.Duration     // for the process that mirrors beside
 }
 
 // Sum adds up the rows.

@@ -154,9 +154,14 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 	}
 	cut := w.Contains(e.policy.Since-1) || w.Contains(e.policy.Until) // perhaps nothing of what is asked for
 	if !full && sum.Cells == 0 && w.Stop > e.policy.TargetFloor && !cut {
-		v.put(NotChecked, max(c.source, c.target), 1)
-		v.Union += max(c.source, c.target)
-		return false, nil
+		before := v.Sum().Samples
+		wrong, err := m.verifyYoung(ctx, e, v, g)
+		read := v.Sum().Samples - before
+		if held := max(c.source, c.target); held > read {
+			v.put(NotChecked, held-read, 1)
+			v.Union += held - read
+		}
+		return wrong, err
 	}
 	wrong := false
 	allowed := enumerated(g)
@@ -170,27 +175,6 @@ func (m *Mirror) verifyGroup(ctx context.Context, e ends, v *Verdict, k key, c c
 		wrong = wrong || bad
 	}
 	return wrong, nil
-}
-
-// young returns where what is still being written begins: at the edge, or before it where nothing is proven yet. A Cell that has just closed is
-// complete at the target only after the next Pass.
-func (m *Mirror) young(e ends, g mirror.Group) int64 {
-	at := e.policy.Edge - int64(m.Margin()) - mirror.TailWidth
-	for _, p := range g.Proofs {
-		if p.Window.Stop <= e.policy.Edge {
-			at = max(at, p.Window.Stop)
-		}
-	}
-	return at
-}
-
-// passed returns the policy at this moment. To verify years takes hours, in which the future and what retention drops come nearer.
-func (m *Mirror) passed(e ends) plan.Policy {
-	p, took := e.policy, int64(time.Since(e.at))
-	p.Horizon = plan.NewPolicy(p.Grid, e.src.Date+took, int64(m.Margin())).Horizon
-	p.SourceFloor = plan.Retained(e.src.Date+took, e.src.Retention)
-	p.TargetFloor = plan.Retained(e.dst.Date+took, e.dst.Retention)
-	return p
 }
 
 // verifyChunks cuts a shard group at the edges of the policy and at young, and into parts of a fair size.
@@ -299,6 +283,15 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 			special = OpenRow
 		}
 		behind := cell.Window.Stop <= p.SourceFloor // what is proven there stays as it is
+		if m.Beside && s != t && special == "" && !behind {
+			late, err := m.late(ctx, g.Window, cell, s, t)
+			if err == nil && late {
+				s, t, err = m.awaited(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: cell.Window, Width: int64(cell.Window.Width())}, s, t)
+			}
+			if err != nil {
+				return wrong, err
+			}
+		}
 		switch {
 		case s.IsZero() && t.IsZero():
 		case s == t:
