@@ -53,11 +53,45 @@ func TestCanary(t *testing.T) {
 		{"help of sync", nil, "sync --help", "Usage", 0},
 		{"demo", nil, "demo --for 1s", "", 0},
 		{"an unknown command", nil, "frobnicate", "unknown command", 0},
+		{"check", nil, "check", "verify or doctor", 0},
+		{"run --once --strict", nil, "run --once --strict", "proven", 0},
+		{"a directory", func(d *den) { d.swap["home:lab"] = "dir:archive" }, "sync lab", "proven", 0},
+		{"plan --json", nil, "plan --json", "reason", 0},
+		{"verify --list", nil, "verify --full --list extra", "RESULT", 0},
+		{"recover, only planned", func(d *den) { d.lost() }, "recover lab -n", "lacks", 0},
+		{"recover with a token of its own", func(d *den) { d.lost(); d.file("writer.token", d.canaries["source token"]) }, "recover lab --yes --write-token-file writer.token", "RESULT", 0},
+		{"recover with a token of another", func(d *den) { d.lost(); d.file("writer.token", d.canaries["other"]) }, "recover lab --yes --write-token-file writer.token", "401", 0},
+		{"recover onto another server", func(d *den) {
+			d.lost()
+			d.env = append(d.env, "INFLUXMIRROR_TARGET_TOKEN="+d.canaries["source token"], "INFLUXMIRROR_TARGET_ORG=lab")
+		}, "recover lab --yes --onto SRC::onto", "RESULT", 0},
+		{"recover, the receiver repeats what it was sent", func(d *den) { d.lost(); d.src.set(repeat(401, "json", onWrite)) }, "recover lab --yes", "HTTP 401", 0},
+		{"status --watch", nil, "status --watch", "never synced", syscall.SIGINT},
+		{"status --max-lag", nil, "status --max-lag 1h", "LATE", 0},
+		{"accept --exceptions", nil, "accept lab --exceptions --yes", "exceptions", 0},
+		{"run, a service manager listens", func(d *den) {
+			heard := ear(d.t, "@canary-"+filepath.Base(d.src.url))
+			d.env = append(d.env, "NOTIFY_SOCKET=@canary-"+filepath.Base(d.src.url), "WATCHDOG_USEC=200000")
+			d.src.set(repeat(401, "json", onQuery))
+			d.t.Cleanup(func() {
+				n := 0
+				for ; len(heard) > 0; n++ {
+					d.canaries.hunt(d.t, "what the service manager hears", []byte(<-heard))
+				}
+				if n < 3 {
+					d.t.Errorf("void: it hears %d lines", n)
+				}
+			})
+		}, "run", "HTTP 401", syscall.SIGTERM},
+		{"plan with addresses", func(d *den) { d.addressed() }, "plan SRC::lab DST::new", "reads about", 0},
+		{"verify with addresses", func(d *den) { d.addressed() }, "verify SRC::lab DST::lab", "RESULT", 0},
+		{"accept with addresses", func(d *den) { d.addressed() }, "accept SRC::lab DST::lab --yes", "blocks", 0},
+		{"init from a settings.yaml", func(d *den) {
+			d.file("settings.yaml", strings.NewReplacer("SRC", d.src.url, "DST", d.dst.url).Replace(d.settings("")))
+		}, "init --from-settings settings.yaml --yes --out new/influxmirror.yaml", "new", 0},
 		{"init", nil, "init --source-url SRC --source-org lab --source-token-file station.token --target-url DST --target-org lab --target-token-file home.token --bucket lab --yes --out new/influxmirror.yaml", "new", 0},
 		{"init, refused", func(d *den) { d.src.set(repeat(401, "json", onAll)) }, "init --source-url SRC --source-org lab --source-token-file station.token --target-url DST --target-org lab --target-token-file home.token --bucket lab --yes --out new.yaml", "401", 0},
-		{"addresses", func(d *den) {
-			d.env = append(d.env, "INFLUXMIRROR_SOURCE_TOKEN="+d.canaries["source token"], "INFLUXMIRROR_TARGET_TOKEN="+d.canaries["target token"], "INFLUXMIRROR_SOURCE_ORG=lab", "INFLUXMIRROR_TARGET_ORG=lab")
-		}, "sync SRC::lab DST::new", "proven", 0},
+		{"addresses", func(d *den) { d.addressed() }, "sync SRC::lab DST::new", "proven", 0},
 		{"addresses with a password", func(d *den) {
 			d.env = append(d.env, "INFLUXMIRROR_SOURCE_PASSWORD="+d.canaries["password"], "INFLUXMIRROR_TARGET_TOKEN="+d.canaries["target token"], "INFLUXMIRROR_TARGET_ORG=lab")
 		}, "sync OLD::lab DST::new --source-username reader", "proven", 0},
@@ -237,9 +271,20 @@ func TestCanary(t *testing.T) {
 			d.search(said)
 		})
 	}
-	if len(cases) < 80 {
+	if len(cases) < 110 {
 		t.Errorf("void: %d cases", len(cases))
 	}
+}
+
+// lost mirrors and then lets the target have what the source has not.
+func (d *den) lost() {
+	d.say("proven", 0, "sync", "lab", "-v")
+	d.dst.Write("lab", "cpu,host=c load=3 1700000000000000000\n")
+}
+
+// addressed gives the program what it needs for addresses instead of a config.
+func (d *den) addressed() {
+	d.env = append(d.env, "INFLUXMIRROR_SOURCE_TOKEN="+d.canaries["source token"], "INFLUXMIRROR_TARGET_TOKEN="+d.canaries["target token"], "INFLUXMIRROR_SOURCE_ORG=lab", "INFLUXMIRROR_TARGET_ORG=lab")
 }
 
 // settings is the old script's config; what is behind a colon breaks it.

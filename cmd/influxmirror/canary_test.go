@@ -195,7 +195,9 @@ func (d *den) say(until string, signal syscall.Signal, args ...string) string {
 func (d *den) search(said string) {
 	d.t.Helper()
 	d.canaries.hunt(d.t, "what was said", []byte(said))
-	d.canaries.huntTree(d.t, filepath.Join(d.dir, "state"))
+	for _, dir := range []string{"state", "archive"} {
+		d.canaries.huntTree(d.t, filepath.Join(d.dir, dir))
+	}
 	for name, f := range map[string]*front{"source": d.src, "target": d.dst, "1.x": d.old} {
 		for _, b := range []string{"lab", "Logging", "ancient", "_tasks"} {
 			if found, _ := findBucket(f.Server, b); found {
