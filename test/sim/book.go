@@ -29,7 +29,9 @@ type book struct {
 	mu      sync.Mutex // guards what is below
 	groups  map[slot]mirror.Group
 	notes   map[string][]byte
-	changed map[slot]bool // since the last check
+	changed map[slot]bool           // since the last check
+	sent    map[slot][]mirror.Group // to the Ledger behind, which has not acknowledged it
+	claims  []mirror.Group          // such since the last check
 	calls   int
 	// fail, if set, is asked before and after each call, with its number, and may make it fail.
 	fail func(n int, done bool) error
@@ -38,7 +40,7 @@ type book struct {
 var errKilled = errors.New("the process was killed")
 
 func newBook() *book {
-	return &book{groups: map[slot]mirror.Group{}, notes: map[string][]byte{}, changed: map[slot]bool{}}
+	return &book{groups: map[slot]mirror.Group{}, notes: map[string][]byte{}, changed: map[slot]bool{}, sent: map[slot][]mirror.Group{}}
 }
 
 // load takes what the Ledger behind holds for what was recorded.
@@ -128,8 +130,15 @@ func (b *book) Group(ctx context.Context, measurement string, w mirror.Window) (
 func (b *book) Record(ctx context.Context, g mirror.Group) error {
 	g = clone(g)
 	return b.do(func() error {
+		k := slot{g.Measurement, g.Window.Start}
 		if b.behind != nil {
+			b.mu.Lock()
+			b.sent[k] = append(b.sent[k], g)
+			b.mu.Unlock()
 			if err := b.behind.Record(ctx, g); err != nil {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.claims = append(b.claims, g)
 				return err
 			}
 		}
@@ -138,7 +147,7 @@ func (b *book) Record(ctx context.Context, g mirror.Group) error {
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		k := slot{g.Measurement, g.Window.Start}
+		delete(b.sent, k)
 		b.changed[k] = true
 		if b.groups[k] = g; len(g.Proofs)+len(g.Exceptions) == 0 {
 			delete(b.groups, k)

@@ -324,9 +324,18 @@ var ledgerFiles = []string{"ledger.db", "ledger.db-wal"}
 
 // process ends the process and starts another one, whose ledger may be lost, or an older one.
 func (w *world) process() error {
+	k := w.rnd.IntN(8)
+	if k >= 6 && w.dir != "" {
+		power := k == 7
+		what := map[bool]string{false: "killed between two passes", true: "power lost between two passes"}[power]
+		w.count(what, 1)
+		w.note("%s", what)
+		o := w.outageIn(math.MaxInt, power, nil)
+		return w.over(o)
+	}
 	w.stop()
 	what := "a new process"
-	switch k := w.rnd.IntN(8); {
+	switch {
 	case k == 0 && w.hidden == nil:
 		what = "a new process, the ledger is lost"
 		if w.dir != "" {
@@ -369,6 +378,9 @@ func (w *world) process() error {
 		for k, g := range w.book.groups {
 			w.checked[k] = slices.Clone(g.Proofs)
 		}
+	}
+	if what != "a new process" && w.disk != nil {
+		w.disk.reset()
 	}
 	w.count(what, 1)
 	w.note("%s", what)

@@ -82,21 +82,6 @@ func (d *disk) lets(fail func(n int, op, name string) ill) {
 	d.fail = fail
 }
 
-// unknown reports whether nobody has used a name yet.
-func (d *disk) unknown(name string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.names[name] == nil
-}
-
-func size(path string) (int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
 // file returns the inode of a name, which is new if fresh.
 func (d *disk) file(name string, fresh bool) *inode {
 	d.mu.Lock()

@@ -127,6 +127,7 @@ func (h *history) pass(insist bool) error {
 	defer cancel()
 	quiet := true
 	moments := []moment{h.now()}
+	var out *outage
 	switch h.rnd.IntN(8) {
 	case 0, 1:
 		quiet = false
@@ -156,6 +157,10 @@ func (h *history) pass(insist bool) error {
 			h.counts[name+": written during a pass"]++
 			moments = append(moments, h.now())
 		}
+	case 3:
+		if h.dir != "" {
+			out = h.outageIn(1+h.rnd.IntN(60), h.rnd.IntN(3) > 0, cancel)
+		}
 	case 2:
 		at := h.book.calls + 1 + h.rnd.IntN(30)
 		h.book.fail = func(n int, done bool) error {
@@ -168,6 +173,18 @@ func (h *history) pass(insist bool) error {
 	}
 	h.draw(1)
 	_, e := h.did(ctx, insist, quiet, moments, func() []moment { return moments })
+	if out != nil {
+		what := "killed in a file call"
+		if out.power {
+			what = "power lost in a file call"
+		}
+		if out.files == nil {
+			what += " that did not come"
+		}
+		h.count(what, 1)
+		h.note("%s", what)
+		return h.over(out)
+	}
 	if h.book.fail != nil {
 		killed := errors.Is(e, errKilled) || errors.Is(e, context.Canceled)
 		if h.book.fail = nil; killed {
@@ -193,6 +210,10 @@ func (h *history) did(ctx context.Context, insist, quiet bool, before []moment, 
 	h.mu.Unlock()
 	h.note("pass insist=%t: %v done %d left %d live %d read %d written %d errors %v: %v", insist, r.Reasons, r.Done, r.Left, r.Live, r.Samples, r.Written, r.Errors, e)
 	now := h.now()
+	for _, l := range h.wrong {
+		h.say("%s", l)
+	}
+	h.wrong = nil
 	for _, l := range h.check(append(during(), now), since) {
 		h.say("%s", l)
 	}

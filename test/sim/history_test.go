@@ -55,7 +55,7 @@ func expected() (all []string) {
 		"target: changed", "target: added", "target: deleted", "target: another type", "source: deleted", "delayed duplicate", "source: restarted", "target: restarted",
 		"target: lost unsynced writes", "source: shards hidden", "time passed", "source: groups altered", "target: groups altered", "source: token expired", "target: token expired",
 		"a new process", "a new process, the ledger is lost", "a new process, and a backup of the ledger", "a new process, an older ledger is put back", "an older ledger was noticed",
-		"killed during a pass", "source: written during a pass", "target: written during a pass", "source 1.x", "target 1.x", "source retention", "target retention",
+		"killed during a pass", "killed in a file call", "killed between two passes", "power lost in a file call", "power lost between two passes", "source: written during a pass", "target: written during a pass", "source 1.x", "target 1.x", "source retention", "target retention",
 		"source clock wrong", "target clock wrong", "packed answers", "a ledger on disk", "scrub", "complete", "idle", "verify")
 }
 

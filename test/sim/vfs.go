@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"os"
 	"path/filepath"
 	"sync"
 	"unsafe"
@@ -23,11 +24,11 @@ var vfs struct {
 }
 
 type openFile struct {
-	d     *disk
-	n     *inode
-	name  string
-	own   *sqlite3.Tsqlite3_io_methods
-	fresh bool // the first sync is one of the directory too
+	d         *disk
+	n         *inode
+	name      string
+	own       *sqlite3.Tsqlite3_io_methods
+	directory bool // the first sync is one of the directory too (os_unix.c, UNIXFILE_DIRSYNC)
 }
 
 // watch begins to count and to remember what SQLite does in a directory.
@@ -101,12 +102,12 @@ func vfsOpen(tls *libc.TLS, _, path, file uintptr, flags int32, out uintptr) int
 		memory[sqlite3.Tsqlite3_file](file).FpMethods = 0
 		return sqlite3.SQLITE_CANTOPEN
 	}
-	size, err := size(filepath.Join(d.dir, name))
+	_, err := os.Stat(filepath.Join(d.dir, name))
 	if rc := own(tls, vfs.base, path, file, flags, out); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	fresh := err != nil || size == 0 && d.unknown(name)
-	f := &openFile{d: d, n: d.file(name, err != nil), name: name, fresh: fresh && flags&(sqlite3.SQLITE_OPEN_WAL|sqlite3.SQLITE_OPEN_MAIN_JOURNAL) != 0}
+	f := &openFile{d: d, n: d.file(name, err != nil), name: name,
+		directory: flags&sqlite3.SQLITE_OPEN_CREATE != 0 && flags&(sqlite3.SQLITE_OPEN_WAL|sqlite3.SQLITE_OPEN_MAIN_JOURNAL) != 0}
 	h := memory[sqlite3.Tsqlite3_file](file)
 	f.own = memory[sqlite3.Tsqlite3_io_methods](h.FpMethods)
 	if bad == lostAnswer { // it is there, and nobody has it
@@ -218,8 +219,8 @@ func vfsSync(_ *libc.TLS, file uintptr, _ int32) int32 {
 	if bad != "" && bad != lostAnswer {
 		return sqlite3.SQLITE_IOERR_FSYNC
 	}
-	f.d.sync(f.n, f.fresh)
-	f.fresh = false
+	f.d.sync(f.n, f.directory)
+	f.directory = false
 	if bad == lostAnswer {
 		return sqlite3.SQLITE_IOERR_FSYNC
 	}
