@@ -12,7 +12,7 @@ import (
 func (m *Mirror) safely(fn func() error) error {
 	err := mirror.Caught(fn)
 	p := (*mirror.Panic)(nil)
-	if !errors.As(err, &p) {
+	if b := (*Blocked)(nil); !errors.As(err, &p) || errors.As(err, &b) && b.Cause == error(p) {
 		return err
 	}
 	m.log.Error("a bug in influxmirror: please report it with these lines", "bug", p.What, "stack", strings.Join(p.Stack, " < "))

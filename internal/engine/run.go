@@ -18,6 +18,10 @@ const blockedRetry = time.Minute
 // Run keeps the Mirror in step until ctx ends or the Ledger fails; it returns the Ledger's error, a Blocked for a bug, or nil. Servers that do not answer,
 // refuse or block are waited for, and room where the Ledger's disk is full. Each Pass is told to Observe as an Event of kind "pass".
 func (m *Mirror) Run(ctx context.Context) error {
+	return m.safely(func() error { return m.run(ctx) })
+}
+
+func (m *Mirror) run(ctx context.Context) error {
 	full := false // the last Pass met a full disk
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = max(time.Second, m.Wait), max(time.Minute, m.Wait), 0

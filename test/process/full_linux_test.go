@@ -203,17 +203,6 @@ func fullInStep(p *place, d disk) {
 	p.honest()
 	d.makeRoom()
 	p.says(c, "room on the disk: back", 1)
-	until(p.t, "equal sides", func() bool {
-		src, dst := p.contents(p.src), p.contents(p.dst)
-		if len(src) != len(dst) {
-			return false
-		}
-		for at, v := range src {
-			if dst[at] != v {
-				return false
-			}
-		}
-		return true
-	})
+	until(p.t, "equal sides", p.equal)
 	p.stopped(c)
 }

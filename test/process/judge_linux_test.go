@@ -46,6 +46,12 @@ func (p *place) identical() {
 	oracle.Compare(src, dst).Report(p.t, src, dst)
 }
 
+// equal reports whether the target holds what the source holds, and no less; while the program runs that may come to be.
+func (p *place) equal() bool {
+	p.t.Helper()
+	return oracle.Compare(p.contents(p.src), p.contents(p.dst)).None()
+}
+
 // fingerprint is the sum of the samples of a window, without anything of the program.
 func fingerprint(all oracle.Contents, measurement string, w mirror.Window) (f mirror.Fingerprint) {
 	for at, v := range all {
