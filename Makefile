@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` runs the main job on in-memory servers, `make test` passes the tests.
-.PHONY: build demo test matrix soak histories teeth link servers bench fuzz lint clean
+.PHONY: build demo test matrix soak histories teeth link servers bench fuzz lint vulncheck release reproducible clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN := bin/influxmirror
@@ -64,6 +64,20 @@ soak: servers
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
+	go mod verify
+
+# Is anything that is linked and called known to be vulnerable? Needs https://vuln.go.dev.
+vulncheck:
+	@tools/vulncheck.sh
+
+# Static binaries, checksums, a bill of materials, the licences, and a signature if SIGNING_KEY names a private key of ssh: docs/release.md.
+TARGETS ?=
+release:
+	tools/release/build.sh $(VERSION) dist $(TARGETS)
+
+# Built twice, in different directories, a release is the same to the byte.
+reproducible:
+	@tools/release/check.sh
 
 clean:
 	rm -rf bin
