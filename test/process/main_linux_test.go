@@ -7,11 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 var (
 	kills  = flag.Int("kills", 10, "how often the program is killed")
 	faults = flag.Int("faults", 12, "how many runs in which a system call fails")
+	asleep = flag.Duration("asleep", 2*time.Second, "how long the program, or a server, is stopped before it goes on; a minute and more is longer than every time-out")
 	seed   = flag.Uint64("seed", 1, "of everything that is drawn")
 )
 

@@ -33,8 +33,7 @@ type place struct {
 	src, dst *influxtest.Server
 	taps     [2]*tap
 	begun    time.Time // no sample is newer
-	edits    int
-	argv     []string // what the program is run under
+	argv     []string  // what the program is run under
 }
 
 const config = `endpoints:
@@ -108,10 +107,17 @@ func (p *place) fill() {
 	p.src.Write(bucket, strings.Join(lines, "\n"))
 }
 
-// edit changes both sides, as instruments and strangers do: new, late and overwritten points at the source, a foreign, a changed and a lost one on the
-// target.
+// edit changes both sides, as instruments and strangers do: what change does, and a point that the target lost without a trace.
 func (p *place) edit() {
-	p.edits++
+	p.change()
+	if held := p.dst.Dump(bucket); len(held) > 0 {
+		s := held[p.rnd.IntN(len(held))]
+		p.dst.Delete(bucket, s.Measurement, s.Time, s.Time)
+	}
+}
+
+// change writes new, late and overwritten points to the source, and another value into the target.
+func (p *place) change() {
 	now := p.begun.UnixNano()
 	var lines []string
 	for range 60 {
@@ -126,9 +132,7 @@ func (p *place) edit() {
 	}
 	p.src.Write(bucket, strings.Join(lines, "\n"))
 	if held := p.dst.Dump(bucket); len(held) > 0 {
-		s := held[p.rnd.IntN(len(held))]
-		p.dst.Delete(bucket, s.Measurement, s.Time, s.Time)
-		if s = held[p.rnd.IntN(len(held))]; s.Measurement == "room" && s.Field == "load" {
+		if s := held[p.rnd.IntN(len(held))]; s.Measurement == "room" && s.Field == "load" {
 			p.dst.Write(bucket, fmt.Sprintf("room,host=%s load=%v %d", s.Tags[0].Value, p.rnd.Float64(), s.Time))
 		}
 	}
