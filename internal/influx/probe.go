@@ -260,7 +260,7 @@ func (c *Client) counters(ctx context.Context, p *mirror.Probe) error {
 	if err != nil {
 		switch mirror.KindOf(err) {
 		case mirror.Missing, mirror.Rights, mirror.Rejected:
-			return c.ping(ctx, p)
+			p.Counters.Started, err = c.started(ctx, p)
 		}
 		return err
 	}
@@ -299,18 +299,31 @@ func (c *Client) counters(ctx context.Context, p *mirror.Probe) error {
 		return err
 	}
 	if started == "" {
-		var ready struct {
-			Started string `json:"started"`
-		}
-		if _, err := c.json(ctx, "ask when the server started", "/ready", nil, &ready); err != nil && mirror.KindOf(err) != mirror.Missing {
+		if started, err = c.started(ctx, p); err != nil {
 			return err
 		}
-		started = ready.Started
 	}
 	if started != "" {
 		p.Counters = mirror.Counters{Started: started, Shards: maps.Clone(shards)}
 	}
 	return nil
+}
+
+// started asks a server that tells no counters when it was started; "" where it does not tell that either.
+func (c *Client) started(ctx context.Context, p *mirror.Probe) (string, error) {
+	var ready struct {
+		Started string `json:"started"`
+	}
+	a, err := c.json(ctx, "ask when the server started", "/ready", nil, &ready)
+	switch mirror.KindOf(err) {
+	case mirror.Missing, mirror.Rights, mirror.Rejected:
+		return "", c.ping(ctx, p)
+	}
+	if err != nil {
+		return "", err
+	}
+	c.clock(p, a)
+	return ready.Started, nil
 }
 
 // ping asks for nothing but the time.
