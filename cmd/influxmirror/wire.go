@@ -264,7 +264,7 @@ func (s *site) wire(m *config.Mirror, how mode) *wired {
 
 // settings are those of a mirror in its own direction.
 func (s *site) settings(m *config.Mirror) engine.Settings {
-	set := engine.Settings{Name: m.Name, Word: pasted(m), Wait: m.Wait, Wants: m.Includes, Scrub: m.Scrub.Target, Gate: s.gate, Rank: s.cfg.Rank(m), Until: s.until,
+	set := engine.Settings{Name: m.Name, Word: pasted(m), Wait: m.Wait, Wants: m.Includes, Scrub: engine.Scrub(m.Scrub), Gate: s.gate, Rank: s.cfg.Rank(m), Until: s.until,
 		Digest: fmt.Sprint(m.Include, m.Exclude, m.AddTags)}
 	if m.Since != nil {
 		set.Since = m.Since.UnixNano()

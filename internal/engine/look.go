@@ -36,11 +36,14 @@ type seen struct {
 	Moved          map[string]int64         // shards of the source → source clock when the counter last moved
 	SourceShards   map[string]mirror.Window // where each shard's data lies
 	TargetShards   map[string]mirror.Window
-	Whole          int64  // source clock of the last survey of the whole axis; 0 asks for one
-	Took           int64  // how long it took
-	Digest         string // of the Settings it was seen under
-	Backlog        bool   // something was unsettled: a new process has to look everywhere
-	Restarted      int64  // source clock when its server was found restarted; 0: never
+	Whole          int64            // source clock of the last survey of the whole axis; 0 asks for one
+	Took           int64            // how long it took
+	Digest         string           // of the Settings it was seen under
+	Backlog        bool             // something was unsettled: a new process has to look everywhere
+	Restarted      int64            // source clock when its server was found restarted; 0: never
+	TargetAt       int64            // target clock when it was last seen
+	TargetMoved    map[string]int64 // shards of the target that another hand wrote to → target clock when that was last seen
+	Doubt          doubt            // what the target may have lost in a restart
 	// Others is what was seen under other Settings, by their Digest.
 	Others map[string]seen `json:",omitempty"`
 }
@@ -66,6 +69,7 @@ func (m *Mirror) scope(e ends, insist bool) scope {
 	src, okSource := m.seen.Source.Moved(e.src.Counters)
 	dst, okTarget := m.seen.Target.Moved(e.dst.Counters)
 	now := e.src.Date
+	m.foreign(e, dst, s.restart)
 	if !okSource && m.seenKnown && m.seen.Source.Known() {
 		s.sums = true // restarted: what was written meanwhile was not counted
 	}

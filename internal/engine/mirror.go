@@ -27,12 +27,12 @@ type Settings struct {
 	Include []string      // globs of measurements; none: all
 	Exclude []string
 	Wants   func(measurement string) bool // replaces Include and Exclude; nil: they hold
-	Scrub   time.Duration                 // the target is read again and compared after this long; 0 never
-	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
-	Digest  string                        // of what is mirrored (filters): a change of it asks for a look at everything
-	Forth   string                        // of a recovery: what Seen returns for the Mirror of the other direction
-	Rank    int                           // among the Mirrors of the Gate: smaller goes first
-	Recover bool                          // the direction is turned round to give an emptied server back what it had
+	Scrub   Scrub  // how old Proofs may become on each side; the zero value is never read again
+	Gate    *Gate  // shared by all Mirrors of a process; nil: one of its own
+	Digest  string // of what is mirrored (filters): a change of it asks for a look at everything
+	Forth   string // of a recovery: what Seen returns for the Mirror of the other direction
+	Rank    int    // among the Mirrors of the Gate: smaller goes first
+	Recover bool   // the direction is turned round to give an emptied server back what it had
 	// Prefer says whose value stays where both have a different one of the same series, field and time; the zero value is the source. Where the
 	// target is preferred nothing is written over that was there when the target was last read, which is at most one Chunk ago.
 	Prefer mirror.Side
@@ -67,10 +67,12 @@ type Mirror struct {
 	uncounted bool             // by a recovery: the counters of the receiver do not reach back to when it was proven
 	compared  bool             // everything was, by a recovery that writes over what differs
 	shrunk    shrink           // what the last look found so and waits for
-	restart   struct {         // of the target, as it was noticed
-		started string // which start
-		noticed int64  // target clock
-	}
+	gone      shrink           // what it found gone for good, and was not said yet
+	goneFirst key
+	suspected []suspect       // what is left of seen.Doubt; nil: not listed yet
+	rechecked map[int64]int64 // start of a shard group → target clock when all of it was last read again for what another hand wrote
+	scrubs    []*scrubber
+	aged      aged                       // in this Pass
 	backlog   map[key]bool               // slots to look at again in the next Pass
 	doubted   map[key]bool               // slots of which a Proof was found to be wrong
 	looked    map[key]uint64             // slots this Pass looked at, with the source's count
@@ -129,7 +131,7 @@ func New(s Settings, source Source, target Target, open func(ctx context.Context
 		s.Gate = NewGate(lanes)
 	}
 	m := &Mirror{Settings: s, fewer: map[key]uint64{}, wake: make(chan struct{}, 1), source: source, target: target, open: open, log: log.With("mirror", s.Name),
-		backlog: map[key]bool{}, doubted: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, touched: map[key]bool{}, copied: map[string]int64{}, reread: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
+		backlog: map[key]bool{}, doubted: map[key]bool{}, looked: map[key]uint64{}, explained: map[cell][2]sums{}, pending: map[cell][2]sums{}, touched: map[key]bool{}, copied: map[string]int64{}, reread: map[int64]int64{}, rechecked: map[int64]int64{}, wrote: map[mirror.Window][]string{}}
 	m.limit.Store(maxChunk / 2)
 	return m
 }
@@ -139,7 +141,7 @@ func (m *Mirror) Margin() time.Duration { return max(10*time.Second, m.Wait) }
 
 // Event is something worth showing.
 type Event struct {
-	Kind     string // "probe", "plan", "transfer", "retry", "count", "verify", "pass"
+	Kind     string // "probe", "plan", "transfer", "retry", "count", "verify", "alarm", "pass"
 	Transfer plan.Transfer
 	Samples  uint64 // moved or compared by it
 	Written  int64  // lines
@@ -247,8 +249,10 @@ func (m *Mirror) bind(ctx context.Context, e ends) error {
 		clear(m.explained)
 		clear(m.copied)
 		clear(m.reread)
+		clear(m.rechecked)
 		clear(m.wrote)
 	}
+	m.suspected, m.scrubs = nil, nil
 	m.ledger = l
 	return nil
 }

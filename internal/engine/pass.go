@@ -29,6 +29,7 @@ type Goal struct {
 	Insist bool
 	// Slice ends the Pass after this long, so that the tail is served again; 0 works to the end.
 	Slice time.Duration
+	dry   bool // only a plan
 }
 
 // Report is what a Pass came to.
@@ -50,6 +51,8 @@ type Report struct {
 	Errors      []string // of transfers that were given up until the next Pass
 	Idle        bool     // the servers' counters said that there is nothing to do
 	Totals      Totals
+	Rereads     uint64 // Samples of the target that were read again for its restart, for another hand, or for their age
+	Doubted     uint64 // Samples that a restarted target has to be asked for again
 }
 
 // Totals add up what the ledger holds.
@@ -58,7 +61,8 @@ type Totals struct {
 	Samples  uint64
 	Excepted uint64
 	Extra    uint64
-	Oldest   int64 // AsOf of the oldest Proof
+	Oldest   int64 // AsOf of the oldest Proof of what both sides keep
+	Checked  int64 // the target's clock when it was last read there, of the Proof of which that is longest ago
 }
 
 // Lag is what would be lost if the source died now, in time.
@@ -73,18 +77,28 @@ func (m *Mirror) Plan(ctx context.Context) ([]plan.Transfer, Report, error) {
 	if err != nil {
 		return nil, Report{}, err
 	}
-	work, _, err := m.plan(ctx, e, Goal{Insist: true})
-	return work, m.report(e, work), err
+	work, _, err := m.plan(ctx, e, Goal{Insist: true, dry: !m.Recover})
+	r := m.report(e, work)
+	if err == nil && !m.Recover {
+		again, err := m.agenda(ctx, e)
+		return append(work, again...), r, err
+	}
+	return work, r, err
 }
 
 func (m *Mirror) plan(ctx context.Context, e ends, g Goal) ([]plan.Transfer, scope, error) {
 	clear(m.pending)
 	clear(m.looked)
+	m.aged = aged{}
 	m.shrunk = shrink{}
 	m.restarted(e)
 	sc := m.scope(e, g.Insist)
-	if sc.restart {
-		if err := m.recheck(ctx, e); err != nil {
+	m.doubtTarget(e, sc.restart)
+	if g.Insist && !g.dry { // what is wrong there is work of this Pass; otherwise new data goes first
+		if err := m.recheck(ctx, e, time.Time{}); err != nil {
+			return nil, sc, err
+		}
+		if err := m.meddled(ctx, e, time.Time{}, true); err != nil {
 			return nil, sc, err
 		}
 	}
@@ -175,13 +189,21 @@ func (m *Mirror) pass(ctx context.Context, g Goal) (Report, error) {
 	if err == nil {
 		err = m.merge(ctx, e)
 	}
-	if err == nil && len(m.queue) == 0 && !g.Insist {
-		err = m.scrub(ctx, e)
+	if err == nil {
+		err = m.rereads(ctx, e, &r)
 	}
+	if err == nil {
+		err = m.scrub(ctx, e, g, &r)
+	}
+	m.tell(e)
+	if lost := m.aged.lost(e); lost != nil {
+		m.observe(Event{Kind: "alarm", Err: lost})
+	}
+	r.Rereads = m.aged.Target
 	if saved := m.remember(ctx, e, r); err == nil {
 		err = saved
 	}
-	m.add(&r)
+	m.add(&r, e.policy.Floor())
 	return r, err
 }
 
@@ -240,7 +262,7 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer,
 		defer mu.Unlock()
 		r.Samples += o.Samples
 		r.Written += o.Written
-		if o.Written > 0 {
+		if o.Written > 0 || err != nil { // of what failed a part may have been written
 			m.wrote[t.Group] = append(m.wrote[t.Group], t.Chunk.Measurement)
 		}
 		for _, part := range rest {
@@ -325,7 +347,7 @@ func (m *Mirror) work(ctx context.Context, e ends, g Goal, work []plan.Transfer,
 func (m *Mirror) remember(ctx context.Context, e ends, r Report) error {
 	m.seen.Source = e.src.Counters
 	m.seen.Backlog = len(m.backlog) > 0 || len(m.queue) > 0
-	m.seen.Target = m.ours(context.WithoutCancel(ctx), e.dst.Counters)
+	m.seen.Target, m.seen.TargetAt = m.ours(context.WithoutCancel(ctx), e.dst.Counters), e.dst.Date
 	m.seenKnown = true
 	kept := m.seen
 	if m.seen.Backlog {
@@ -335,7 +357,8 @@ func (m *Mirror) remember(ctx context.Context, e ends, r Report) error {
 }
 
 // ours returns the target's counters with what this Pass wrote itself: shards it wrote to as they are now, all others as they
-// were when the Pass began, so that what somebody else wrote meanwhile still shows.
+// were when the Pass began, so that what somebody else wrote meanwhile still shows. Where that cannot be told, as when the target goes down in the
+// Pass, it is all as it was then: the next Pass sees a restart, and takes what this one wrote for another hand's.
 func (m *Mirror) ours(ctx context.Context, then mirror.Counters) mirror.Counters {
 	if len(m.wrote) == 0 {
 		return then
@@ -345,15 +368,15 @@ func (m *Mirror) ours(ctx context.Context, then mirror.Counters) mirror.Counters
 	defer cancel()
 	l, ok := m.target.(Locator)
 	if !ok {
-		return mirror.Counters{}
+		return then
 	}
 	p, err := m.target.Probe(ctx)
 	if err != nil || p.Counters.Started != then.Started {
-		return mirror.Counters{} // unknown: the next Pass looks everywhere
+		return then
 	}
 	shards, err := l.Locate(ctx, m.wrote)
 	if err != nil {
-		return mirror.Counters{}
+		return then
 	}
 	if m.seen.TargetShards == nil {
 		m.seen.TargetShards = map[string]mirror.Window{}
@@ -379,8 +402,8 @@ func (m *Mirror) report(e ends, work []plan.Transfer) Report {
 	return r
 }
 
-// add adds up what the ledger holds.
-func (m *Mirror) add(r *Report) {
+// add adds up what the ledger holds. What lies before floor is not looked at any more, and its age says nothing.
+func (m *Mirror) add(r *Report, floor int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.sums {
@@ -391,6 +414,12 @@ func (m *Mirror) add(r *Report) {
 		r.Totals.Samples += s.Source - s.Excepted
 		r.Totals.Excepted += s.Excepted
 		r.Totals.Extra += s.Extra
+		if s.Window.Stop <= floor {
+			continue
+		}
+		if r.Totals.Checked == 0 || s.Checked < r.Totals.Checked {
+			r.Totals.Checked = s.Checked
+		}
 		if r.Totals.Oldest == 0 || s.AsOf < r.Totals.Oldest {
 			r.Totals.Oldest = s.AsOf
 		}

@@ -3,216 +3,358 @@ package engine
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"influxmirror/internal/mirror"
+	"influxmirror/internal/plan"
 )
+
+// Scrub is how old a Proof may become on each side before that side is read again and compared; 0 is never.
+type Scrub struct{ Target, Source time.Duration }
 
 const (
-	// restartReach is how far back a restarted target is read again: it may have lost what it had acknowledged.
-	restartReach = 48 * 3600 * second
-	scrubNote    = "scrub"
-	// scrubSlice is how long one Pass may scrub.
+	// scrubShare: scrubbing takes this part of the time at most, of each side: 1/50 is 2 %.
+	scrubShare = 50
+	// scrubSlice and syncSlice are the most that one Pass of run, and of sync, scrubs of each side.
 	scrubSlice = 5 * time.Second
+	syncSlice  = time.Minute
+	// Every Proof is read again once in 3/4 of the period, those that are oldest first, spread evenly. None is that is younger than 1/10 of it, and
+	// where that was not enough those older than 9/10 go as fast as scrubShare allows.
+	scrubNumerator, scrubDenominator = 3, 4
+
+	// scrubNote is the note of the allowance of the target's scrub; the source's has its side behind it.
+	scrubNote = "scrub"
+	// scrubAgain is the shortest time between two looks for what is old, and between two tries of what could not be read.
+	scrubAgain = 3600 * second
 )
 
-// scrubbing is where the current round of reading the target again stands.
-type scrubbing struct {
-	Started     int64 // target clock when the round began
-	Done        bool
-	Measurement string // the last one done
-	Start       int64
+// aged adds up what a Pass did because of age and doubt.
+type aged struct {
+	Target uint64 // Samples read there again
+	Wrong  int    // Proofs that were not true there any more
 }
 
-// scrub reads the target again, a little in each Pass that has nothing else to do, and compares it with what was proven. A round
-// begins when the last one is older than the scrub period. It reads nothing at the source.
-func (m *Mirror) scrub(ctx context.Context, e ends) error {
-	if m.Scrub <= 0 {
+// allotment is how much may be scrubbed. What is old is known by the Proofs: losing this costs nothing.
+type allotment struct {
+	At      int64   // the side's clock
+	Owed    int64   // ns of its time that were taken beyond the share; below 0: that may be taken
+	Samples float64 // that may be read
+}
+
+// scrubber goes round one side. One goroutine uses it.
+type scrubber struct {
+	side   mirror.Side
+	period int64
+	note   string
+	loaded bool
+	may    allotment
+	total  float64 // Samples
+	order  []mirror.Summary
+	looked int64 // the side's clock when order was made
+}
+
+// date is when a group was last read on the side, of its oldest Proof.
+func (s *scrubber) date(g mirror.Summary) int64 {
+	if s.side == mirror.SourceSide {
+		return g.AsOf
+	}
+	return g.Checked
+}
+
+func (s *scrubber) dateOf(p mirror.Proof) int64 {
+	if s.side == mirror.SourceSide {
+		return p.AsOf
+	}
+	return p.CheckedAt
+}
+
+// grow adds what the time since the last call allows.
+func (s *scrubber) grow(now int64, most time.Duration) {
+	dt := now - s.may.At
+	if s.may.At == 0 || dt < 0 {
+		dt = 0
+	}
+	s.may.At = now
+	s.may.Owed = max(s.may.Owed-dt/scrubShare, -int64(most))
+	s.may.Samples = min(s.may.Samples+s.total*float64(dt)*scrubDenominator/scrubNumerator/float64(s.period), s.total)
+}
+
+// due reports whether something as old as date may be read now.
+func (s *scrubber) due(date, now int64) bool {
+	age := now - date
+	return s.may.Owed < 0 && age >= s.period/10 && (s.may.Samples > 0 || age >= s.period/10*9)
+}
+
+// scrub reads a little again in each Pass, and compares it with what was proven: the target, and the source too where that is asked for.
+func (m *Mirror) scrub(ctx context.Context, e ends, g Goal, r *Report) error {
+	if m.Recover {
 		return nil
 	}
-	var at scrubbing
-	found, err := m.ledger.State(ctx, scrubNote, &at)
-	if err != nil {
-		return err
-	}
-	now := e.dst.Date
-	if !found || at.Done && now-at.Started >= int64(m.Scrub) {
-		if at = (scrubbing{Started: now, Done: !found}); at.Done {
-			return m.ledger.SetState(ctx, scrubNote, at) // the first round is due a period after the first proof
-		}
-	}
-	if at.Done {
-		return nil
-	}
-	began := time.Now()
-	for _, s := range m.ordered() {
-		if cmp.Or(cmp.Compare(s.Measurement, at.Measurement), cmp.Compare(s.Window.Start, at.Start)) <= 0 && at.Measurement != "" {
+	for _, s := range m.scrubbers() {
+		if s.side == mirror.SourceSide && m.loading(e) {
 			continue
 		}
-		if time.Since(began) > scrubSlice || ctx.Err() != nil {
-			return m.ledger.SetState(context.WithoutCancel(ctx), scrubNote, at)
-		}
-		if err := m.checkTarget(ctx, e, s, mirror.Axis, math.MaxInt64); err != nil {
+		if err := m.scrubSide(ctx, e, s, g, r); err != nil {
 			return err
-		}
-		at.Measurement, at.Start = s.Measurement, s.Window.Start
-	}
-	return m.ledger.SetState(ctx, scrubNote, scrubbing{Started: at.Started, Done: true})
-}
-
-// recheck reads the newest of a restarted target again and drops the Proofs it no longer bears out. What was read since the restart was
-// noticed is not read once more when the link breaks before the end.
-func (m *Mirror) recheck(ctx context.Context, e ends) error {
-	if now := e.dst.Counters.Started; m.restart.started != now {
-		m.restart.started, m.restart.noticed = now, e.dst.Date
-	}
-	w := mirror.Window{Start: e.src.Date - restartReach, Stop: e.policy.Horizon}
-	for _, s := range m.ordered() {
-		if s.Window.Overlaps(w) {
-			if err := m.checkTarget(ctx, e, s, w, m.restart.noticed); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// exchanged reads an archive again where another hand than this Mirror's changed its files since the last Pass, and drops the Proofs that it no longer
-// bears out: what is put back from a backup has the identity of what was there, and as many samples. Its counters tell files apart, and it is near.
-func (m *Mirror) exchanged(ctx context.Context, e ends) error {
-	if !m.seenKnown || !strings.HasPrefix(e.dst.Identity, "archive:") {
-		return nil
+func (m *Mirror) scrubbers() []*scrubber {
+	if m.scrubs == nil {
+		m.scrubs = []*scrubber{}
+		if m.Scrub.Target > 0 {
+			m.scrubs = append(m.scrubs, &scrubber{side: mirror.TargetSide, period: int64(m.Scrub.Target), note: scrubNote})
+		}
+		if m.Scrub.Source > 0 {
+			m.scrubs = append(m.scrubs, &scrubber{side: mirror.SourceSide, period: int64(m.Scrub.Source), note: scrubNote + " source"})
+		}
 	}
-	was := m.seen.Target
-	was.Started = e.dst.Counters.Started // its numbers are of what the files are, whoever adds them up
-	moved, known := was.Moved(e.dst.Counters)
-	all := !known
-	var where []mirror.Window
-	for _, id := range moved {
-		w, known := m.seen.TargetShards[id]
-		where, all = append(where, w), all || !known
+	return m.scrubs
+}
+
+// prepare brings a scrubber up to date: what may be read now, and the shard groups by age.
+func (m *Mirror) prepare(ctx context.Context, e ends, s *scrubber, most time.Duration) (now int64, err error) {
+	if now = e.dst.Date; s.side == mirror.SourceSide {
+		now = e.src.Date
 	}
-	for _, s := range m.ordered() {
-		if all || slices.ContainsFunc(where, s.Window.Overlaps) {
-			if err := m.checkTarget(ctx, e, s, mirror.Axis, math.MaxInt64); err != nil {
-				return err
+	if !s.loaded {
+		if _, err := m.ledger.State(ctx, s.note, &s.may); err != nil {
+			return now, err
+		}
+		if s.loaded = true; s.may.At == 0 {
+			s.may.At = now
+			if err := m.ledger.SetState(ctx, s.note, s.may); err != nil {
+				return now, err
 			}
 		}
 	}
-	return nil
-}
-
-// ordered lists the Summaries by measurement and time.
-func (m *Mirror) ordered() []mirror.Summary {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make([]mirror.Summary, 0, len(m.sums))
-	for _, s := range m.sums {
-		out = append(out, s)
-	}
-	slices.SortFunc(out, func(a, b mirror.Summary) int {
-		return cmp.Or(cmp.Compare(a.Measurement, b.Measurement), cmp.Compare(a.Window.Start, b.Window.Start))
-	})
-	return out
-}
-
-// checkTarget reads the target where Proofs of one shard group overlap w and were checked before a time of the target's clock. A Proof that it bears out is dated anew on the target's side, any other is
-// dropped and its slot looked at in the next Pass.
-func (m *Mirror) checkTarget(ctx context.Context, e ends, s mirror.Summary, w mirror.Window, before int64) error {
-	if s.Window.Stop <= e.policy.Floor() {
-		return nil
-	}
-	g, err := m.ledger.Group(ctx, s.Measurement, s.Window)
-	if err != nil {
-		return err
-	}
-	var due []mirror.Proof
-	for _, p := range g.Proofs {
-		if p.Window.Overlaps(w) && p.Window.Start >= e.policy.Floor() && p.CheckedAt < before {
-			due = append(due, p)
-		}
-	}
-	var fresh []mirror.Proof
-	var exceptions []mirror.Exception
-	for len(due) > 0 {
-		c, n := chunkOf(s.Measurement, due)
-		r, err := readWindows(ctx, m.target, c)
-		if err != nil {
-			return err
-		}
-		run := due[:n]
-		due = due[n:]
-		if r.Live {
-			continue // written to now: verify reads it
-		}
-		for _, p := range run {
-			if r.Cells[c.Index(p.Window.Start)] == p.Target {
-				p.CheckedAt = r.Date
-				fresh = append(fresh, p)
-				for _, x := range g.Exceptions {
-					if p.Window.Covers(x.Window) {
-						exceptions = append(exceptions, x)
-					}
-				}
+	if s.looked == 0 || now-s.looked >= scrubAgain || now < s.looked {
+		s.looked, s.order, s.total = now, nil, 0
+		for _, g := range m.ordered() {
+			if g.Cells == 0 || g.Window.Stop <= e.policy.Floor() || g.Window.Start >= e.policy.Until {
 				continue
 			}
-			m.log.Warn("the target differs from what was proven", "measurement", s.Measurement, "window", p.Window)
-			if err := m.forget(ctx, s.Measurement, s.Window, p.Window); err != nil {
-				return err
+			n := g.Target
+			if s.side == mirror.SourceSide {
+				n = g.Source
 			}
-			k := key{s.Measurement, s.Window.Start}
-			m.backlog[k], m.doubted[k] = true, true
+			s.total += float64(n)
+			if now+scrubAgain-s.date(g) >= s.period/10 {
+				s.order = append(s.order, g)
+			}
 		}
+		slices.SortStableFunc(s.order, func(a, b mirror.Summary) int { return cmp.Compare(s.date(a), s.date(b)) })
 	}
-	if len(fresh) == 0 {
-		return nil
+	s.grow(now, most)
+	if len(s.order) == 0 && s.may.Samples > 0 && s.looked == now { // what nobody needed is not saved up
+		s.may.Samples = 0
+		return now, m.ledger.SetState(ctx, s.note, s.may)
 	}
-	return m.record(ctx, s.Measurement, s.Window, fresh, exceptions)
+	return now, nil
 }
 
-// chunkOf returns a Chunk whose Cells are the first n of the proofs, with empty ones between them.
-func chunkOf(measurement string, proofs []mirror.Proof) (c mirror.Chunk, n int) {
-	first := proofs[0].Window
-	c = mirror.Chunk{Measurement: measurement, Window: first, Width: int64(first.Width())}
-	for n = 1; n < len(proofs); n++ {
-		w := proofs[n].Window
-		if w.Width() != first.Width() || uint64(w.Start-first.Start)%first.Width() != 0 {
+// old returns the Proofs of a shard group that are read again together: those about as old as the oldest that both sides still keep.
+func (s *scrubber) old(g mirror.Group, p plan.Policy, now int64) (out []mirror.Proof, oldest int64) {
+	oldest = now
+	for _, q := range g.Proofs {
+		if q.Window.Start >= p.Floor() && q.Window.Stop <= p.Until {
+			oldest = min(oldest, s.dateOf(q))
+		}
+	}
+	last := min(oldest+s.period/4, now-s.period/10)
+	for _, q := range g.Proofs {
+		if q.Window.Start >= p.Floor() && q.Window.Stop <= p.Until && s.dateOf(q) <= last {
+			out = append(out, q)
+		}
+	}
+	return out, oldest
+}
+
+func (m *Mirror) scrubSide(ctx context.Context, e ends, s *scrubber, g Goal, r *Report) error {
+	most := scrubSlice
+	if g.Insist {
+		most = syncSlice
+	}
+	now, err := m.prepare(ctx, e, s, most)
+	if err != nil {
+		return err
+	}
+	did := false
+	for len(s.order) > 0 && ctx.Err() == nil {
+		at := m.summary(key{s.order[0].Measurement, s.order[0].Window.Start})
+		if at.Cells == 0 || now-s.date(at) < s.period/10 { // gone, or read again since
+			s.order = s.order[1:]
+			continue
+		}
+		if !s.due(s.date(at), now) {
 			break
 		}
-		c.Window.Stop = w.Stop
+		group, err := m.ledger.Group(ctx, at.Measurement, at.Window)
+		if err != nil {
+			return err
+		}
+		list, oldest := s.old(group, e.policy, now)
+		if len(list) == 0 || !s.due(oldest, now) {
+			s.order = s.order[1:] // what is older is behind retention
+			continue
+		}
+		began, before := time.Now(), m.aged.Target+r.Samples
+		until := began.Add(time.Duration(-s.may.Owed))
+		var rest bool
+		if s.side == mirror.SourceSide {
+			rest, err = m.scrubSource(ctx, e, at.Window, at.Measurement, list, until, r)
+		} else {
+			in := map[mirror.Window]bool{}
+			for _, p := range list {
+				in[p.Window] = true
+			}
+			rest, err = m.checkTarget(ctx, e, at, until, func(p mirror.Proof) bool { return in[p.Window] })
+		}
+		did = true
+		s.may.Owed += int64(time.Since(began))
+		s.may.Samples -= float64(m.aged.Target + r.Samples - before)
+		switch {
+		case err != nil && (mirror.KindOf(err) == "" || ctx.Err() != nil):
+			return err
+		case err != nil:
+			m.log.Warn("scrub of a shard group is put off", "side", s.side, "measurement", at.Measurement, "window", at.Window, "err", err)
+		}
+		if err != nil && stops(err) {
+			break
+		}
+		if err != nil || !rest || !over(until, 0) {
+			s.order = s.order[1:] // what could not be read now is found by the next look
+		}
 	}
-	return c, n
+	if !did {
+		return ctx.Err()
+	}
+	return m.ledger.SetState(context.WithoutCancel(ctx), s.note, s.may)
 }
 
-// readWindows reads the Cells of a Chunk that may lie in several shards.
-func readWindows(ctx context.Context, s Source, c mirror.Chunk) (mirror.Reading, error) {
-	r, err := s.Read(ctx, c, nil)
-	if mirror.KindOf(err) != mirror.MultiShard || c.Window.Width() < 2 {
-		return r, err
+// scrubSource compares both sides where Proofs of a shard group are old.
+func (m *Mirror) scrubSource(ctx context.Context, e ends, group mirror.Window, measurement string, proofs []mirror.Proof, until time.Time, r *Report) (rest bool, err error) {
+	for len(proofs) > 0 {
+		if over(until, 0) || ctx.Err() != nil {
+			return true, ctx.Err()
+		}
+		t, n := scrubStep(group, measurement, proofs, uint64(max(minChunk, m.limit.Load())))
+		proofs = proofs[n:]
+		o, left, err := m.persist(ctx, e, t, until)
+		r.Samples += o.Samples
+		r.Written += o.Written
+		if o.Written > 0 || err != nil {
+			m.wrote[group] = append(m.wrote[group], measurement)
+		}
+		if o.Repair > 0 {
+			m.log.Warn("the scrub found what differs, and repaired it", "measurement", measurement, "window", t.Chunk.Window, "samples", o.Repair)
+		}
+		if rest = rest || len(left) > 0 || o.Live; err != nil {
+			return true, err
+		}
 	}
-	at, n := c.Window.Middle(), c.Cells()
-	if n > 1 {
-		at = c.Cell(n / 2).Start
+	return rest, nil
+}
+
+// scrubStep is the Transfer that reads the first n of the Proofs again, of about size Samples.
+func scrubStep(group mirror.Window, measurement string, proofs []mirror.Proof, size uint64) (t plan.Transfer, n int) {
+	t = plan.Transfer{Group: group, Reason: plan.Scrub, Compare: true, Prove: true}
+	t.Chunk, n, t.Held = chunkOf(measurement, proofs, size)
+	for _, p := range proofs[:n] {
+		t.Samples += p.Source.Count
 	}
-	var out mirror.Reading
-	for i, w := range []mirror.Window{{Start: c.Window.Start, Stop: at}, {Start: at, Stop: c.Window.Stop}} {
-		r, err := readWindows(ctx, s, mirror.Chunk{Measurement: c.Measurement, Window: w, Width: int64(min(uint64(c.Width), w.Width()))})
+	return t, n
+}
+
+// agenda lists what a Pass reads again although nothing is known to have changed: of a restarted target, of one that another hand wrote to, and for age. Of
+// steps that are Back the target only is read.
+func (m *Mirror) agenda(ctx context.Context, e ends) ([]plan.Transfer, error) {
+	var out []plan.Transfer
+	add := func(s mirror.Summary, list []mirror.Proof, back bool) {
+		for len(list) > 0 {
+			t, n := scrubStep(s.Window, s.Measurement, list, maxChunk)
+			if list = list[n:]; back {
+				t.Back, t.Samples = true, t.Held
+			}
+			out = append(out, t)
+		}
+	}
+	seen := map[key]bool{}
+	list, err := m.suspects(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		g, err := m.ledger.Group(ctx, s.Measurement, s.Window)
 		if err != nil {
-			return r, err
+			return nil, err
 		}
-		switch {
-		case i == 0:
-			out = r
-			continue
-		case n > 1:
-			out.Cells = append(out.Cells, r.Cells...)
-		default:
-			out.Cells = []mirror.Fingerprint{out.Total().Add(r.Total())}
+		seen[key{s.Measurement, s.Window.Start}] = true
+		add(s.Summary, slices.DeleteFunc(g.Proofs, func(p mirror.Proof) bool { return !m.seen.Doubt.of(p) || p.Window.Start < e.policy.Floor() }), true)
+	}
+	for _, s := range m.scrubbers() {
+		now, err := m.prepare(ctx, e, s, syncSlice)
+		if err != nil {
+			return nil, err
 		}
-		out.Live, out.Date = out.Live || r.Live, min(out.Date, r.Date)
+		for _, at := range s.order {
+			if seen[key{at.Measurement, at.Window.Start}] {
+				continue
+			}
+			if !s.due(s.date(at), now) {
+				break
+			}
+			g, err := m.ledger.Group(ctx, at.Measurement, at.Window)
+			if err != nil {
+				return nil, err
+			}
+			proofs, oldest := s.old(g, e.policy, now)
+			if len(proofs) == 0 || !s.due(oldest, now) {
+				continue
+			}
+			for _, p := range proofs {
+				s.may.Samples -= float64(p.Target.Count)
+			}
+			add(at, proofs, s.side == mirror.TargetSide)
+		}
+		s.loaded, s.looked = false, 0
 	}
 	return out, nil
+}
+
+// Estimate is what scrubbing one side comes to.
+type Estimate struct {
+	Side   mirror.Side
+	Every  time.Duration
+	Daily  uint64 // Samples that are read there a day
+	Oldest int64  // that side's clock when the oldest Proof was last read there
+}
+
+// Estimates says what scrubbing comes to, of each side that is scrubbed.
+func (m *Mirror) Estimates() (out []Estimate) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.scrubbers() {
+		x := Estimate{Side: s.side, Every: time.Duration(s.period)}
+		var n float64
+		for _, g := range m.sums {
+			if g.Cells == 0 {
+				continue
+			}
+			if d := s.date(g); x.Oldest == 0 || d < x.Oldest {
+				x.Oldest = d
+			}
+			if s.side == mirror.SourceSide {
+				n += float64(g.Source)
+			} else {
+				n += float64(g.Target)
+			}
+		}
+		x.Daily = uint64(n * float64(24*time.Hour) * scrubDenominator / scrubNumerator / float64(s.period))
+		out = append(out, x)
+	}
+	return out
 }

@@ -67,6 +67,7 @@ func (s seen) common() seen {
 	list := s.all()
 	out := list[0]
 	out.Moved, out.SourceShards, out.TargetShards = maps.Clone(out.Moved), maps.Clone(out.SourceShards), maps.Clone(out.TargetShards)
+	out.TargetMoved = maps.Clone(out.TargetMoved)
 	for _, other := range list[1:] {
 		out.Source, out.Target = agreed(out.Source, other.Source), agreed(out.Target, other.Target)
 		for id, at := range other.Moved {
@@ -78,10 +79,14 @@ func (s seen) common() seen {
 		for id, w := range other.TargetShards {
 			out.TargetShards = with(out.TargetShards, id, w)
 		}
+		for id, at := range other.TargetMoved {
+			out.TargetMoved = with(out.TargetMoved, id, max(at, out.TargetMoved[id]))
+		}
+		out.TargetAt, out.Doubt = min(out.TargetAt, other.TargetAt), out.Doubt.or(other.Doubt)
 		out.Took, out.Restarted = max(out.Took, other.Took), max(out.Restarted, other.Restarted)
 		out.Backlog = out.Backlog || other.Backlog
 	}
-	out.Digest, out.Whole = "", 0
+	out.Digest, out.Whole, out.Doubt.Done = "", 0, false // there may be Proofs that none of them asked for
 	return out
 }
 
@@ -127,7 +132,7 @@ func LookAgain(ctx context.Context, n Notes) error {
 // Follow gives the notes of a pair to another one, which is of the same buckets at other addresses: what was written while nobody looked shows in
 // the counters there, and what the owner decided holds. also names notes of others that go along as they are.
 func Follow(ctx context.Context, from, to Notes, also ...string) error {
-	for _, name := range append([]string{acceptedNote, scrubNote}, also...) {
+	for _, name := range append([]string{acceptedNote, scrubNote, scrubNote + " source"}, also...) {
 		var body json.RawMessage
 		found, err := from.State(ctx, name, &body)
 		if err == nil && found {

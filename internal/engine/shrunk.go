@@ -49,10 +49,22 @@ func (m *Mirror) shrank(e ends, s mirror.Summary, source, target uint64, found *
 	}
 	if m.fewer[k] != source+1 {
 		m.fewer[k] = source + 1
-		m.log.Warn("the source holds fewer samples than were proven: deleted there, or lost; the target keeps them",
-			"measurement", s.Measurement, "window", s.Window, "samples", had-source)
+		if m.gone.groups++; m.gone.groups == 1 {
+			m.goneFirst = k
+		}
+		m.gone.samples += had - source
+		m.log.Debug("the source holds fewer samples than were proven", "measurement", s.Measurement, "window", s.Window, "samples", had-source)
 	}
 	return false
+}
+
+// tell says once what the last look found to be gone.
+func (m *Mirror) tell(e ends) {
+	if f := m.gone; f.groups > 0 {
+		m.observe(Event{Kind: "alarm", Err: fmt.Errorf("source bucket %s holds %d samples fewer than were proven, in %d shard groups, one of them %q %s: deleted there, or lost; the target keeps them",
+			e.src.Bucket, f.samples, f.groups, m.goneFirst.measurement, e.policy.Grid.Group(m.goneFirst.start))})
+	}
+	m.gone = shrink{}
 }
 
 // say is one sentence for the Report.

@@ -155,6 +155,10 @@ func (m *Mirror) compare(ctx context.Context, e ends, t plan.Transfer) (outcome,
 		o.Live = true
 		return o, nil
 	}
+	if t.Reason == plan.Scrub && src.Total().IsZero() && t.Samples > 0 { // whether all of it was emptied is asked first
+		m.seen.Whole, o.Live = 0, true
+		return o, nil
+	}
 	var equal, unequal []int
 	for i := range src.Cells {
 		switch {

@@ -28,6 +28,9 @@ func (m *Mirror) Verify(ctx context.Context, full bool) (Verdict, error) {
 	if err := m.exchanged(ctx, e); err != nil {
 		return v, err
 	}
+	if err := m.doubtful(ctx, e); err != nil {
+		return v, err
+	}
 	found, err := m.count(ctx, e, &v)
 	if err != nil {
 		return v, err

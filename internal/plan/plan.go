@@ -32,6 +32,7 @@ type Transfer struct {
 	Reason  Reason
 	Compare bool   // the target already holds most of it, or refused it: compare first and write only Cells that differ
 	Prove   bool   // record the result; false while the Window is still open
+	Back    bool   // read the target only, and compare it with what was proven
 	Samples uint64 // the source's count
 	Held    uint64 // the target's count
 }

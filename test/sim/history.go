@@ -27,7 +27,7 @@ func newWorld(seed uint64, dir string) (*world, error) {
 	w.wrap = [2]func(net.Conn) net.Conn{w.trace.takeTurns("source"), w.trace.takeTurns("target")}
 	w.compress, w.odd = one(3), one(3)
 	if one(4) {
-		w.settings.Scrub = week
+		w.settings.Scrub = engine.Scrub{Target: week}
 	}
 	w.old = [2]bool{one(6), one(6)}
 	for i := range w.offset {
@@ -61,7 +61,7 @@ func newWorld(seed uint64, dir string) (*world, error) {
 		}
 	}
 	for what, is := range map[string]bool{"source 1.x": w.old[0], "target 1.x": w.old[1], "source retention": w.kept[0] > 0, "target retention": w.kept[1] > 0,
-		"source clock wrong": w.offset[0] != 0, "target clock wrong": w.offset[1] != 0, "packed answers": w.compress, "a ledger on disk": dir != "", "scrub": w.settings.Scrub > 0} {
+		"source clock wrong": w.offset[0] != 0, "target clock wrong": w.offset[1] != 0, "packed answers": w.compress, "a ledger on disk": dir != "", "scrub": w.settings.Scrub.Target > 0} {
 		if is {
 			w.count(what, 1)
 		}
