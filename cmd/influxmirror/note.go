@@ -25,6 +25,7 @@ type statusDoc struct {
 	LeftSamples uint64        // Samples
 	Live        int           // windows that somebody writes to
 	Totals      engine.Totals // what is proven
+	Doubted     uint64        // Samples of it that a restarted target has to be asked for again
 	Error       string        // of the last attempt
 	Kind        mirror.Kind   // of Error; "blocked" too where the owner has to decide
 	ErrorSince  int64
@@ -94,6 +95,7 @@ func (d *statusDoc) update(r engine.Report, now time.Time) {
 	} else if total := r.LeftSamples + r.Samples; d.First < r.LeftSamples {
 		d.First, d.FirstAt = total, now.UnixNano()
 	}
+	d.Doubted = r.Doubted
 	d.Left, d.LeftSamples, d.Live, d.Totals, d.GivenUp = r.Left, r.LeftSamples, r.Live, r.Totals, r.Errors
 	d.Source, d.Target = r.Source.Product+" "+r.Source.Version, r.Target.Product+" "+r.Target.Version
 }

@@ -61,6 +61,10 @@ func (p *progress) observe(e engine.Event) {
 	case "transfer":
 		p.samples += e.Samples
 		p.written += e.Written
+	case "alarm":
+		p.clear()
+		p.site.warn("%s: %v", p.name, e.Err)
+		return
 	case "verify":
 	default:
 		return

@@ -144,6 +144,9 @@ func (r *reporter) observe(e engine.Event) {
 		r.actions.add(levelInfo, "Successfully pinged the remote database.")
 		r.actions.add(levelInfo, "Starting mirror of bucket: %s", bucket)
 		r.outages.end(r.w.cfg.Name)
+	case "alarm":
+		r.actions.add(levelError, "%v", e.Err)
+		r.w.site.log.Warn(e.Err.Error(), "mirror", r.w.cfg.Name)
 	case "retry":
 		r.w.site.log.Debug("transfer is tried again", "mirror", r.w.cfg.Name, "err", e.Err)
 	case "pass":

@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"mode":     hasMode,
 			"expand":   expand,
 			"stopped":  stopped,
+			"restart":  restart,
 			"until":    until,
 			"holds":    holds,
 		},
@@ -199,6 +200,9 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 
 // stopped SIDE ends a server.
 func stopped(ts *testscript.TestScript, _ bool, args []string) { server(ts, args[0]).Close() }
+
+// restart SIDE restarts a server.
+func restart(ts *testscript.TestScript, _ bool, args []string) { server(ts, args[0]).Restart() }
 
 // until SIDE BUCKET TEXT waits until a bucket holds a sample whose print holds TEXT.
 func until(ts *testscript.TestScript, _ bool, args []string) {

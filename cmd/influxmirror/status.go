@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,8 @@ type mirrorStatus struct {
 	Excepted       uint64   `json:"exceptions"`
 	Extra          uint64   `json:"samples_only_on_target"`
 	OldestProof    string   `json:"oldest_proof,omitempty"`
+	OldestReadBack string   `json:"oldest_read_back,omitempty"` // of the target
+	Doubted        uint64   `json:"samples_in_doubt,omitempty"` // since the target was restarted
 	LastTry        string   `json:"last_try,omitempty"`
 	Error          string   `json:"error,omitempty"`
 	ErrorSince     string   `json:"error_since,omitempty"`
@@ -191,6 +194,10 @@ func describe(m *config.Mirror, d statusDoc, found, running bool, now time.Time)
 	if d.Totals.Oldest != 0 {
 		out.OldestProof = seconds(d.Totals.Oldest)
 	}
+	if d.Totals.Checked != 0 {
+		out.OldestReadBack = seconds(d.Totals.Checked)
+	}
+	out.Doubted = d.Doubted
 	if d.At != 0 {
 		out.LastTry = seconds(d.At)
 	}
@@ -198,6 +205,13 @@ func describe(m *config.Mirror, d statusDoc, found, running bool, now time.Time)
 		out.ErrorSince = seconds(d.ErrorSince)
 	}
 	return out
+}
+
+// readBack returns the days of the oldest proof and of when the target was last read back of what it is longest ago of.
+func (m mirrorStatus) readBack() (proof, back string, ok bool) {
+	proof, _, _ = strings.Cut(m.OldestProof, "T")
+	back, _, ok = strings.Cut(m.OldestReadBack, "T")
+	return proof, back, ok
 }
 
 // word is the state in a word.
@@ -254,11 +268,17 @@ func (a *app) showStatus(all statusAll) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "  proven: %s, oldest proof %s", count(m.Proven, "sample"), orDash(m.OldestProof))
+		if a, b, ok := m.readBack(); ok && a != b {
+			fmt.Fprintf(w, ", read back since %s", m.OldestReadBack)
+		}
 		if m.Excepted > 0 {
 			fmt.Fprintf(w, ", %s excepted", num(m.Excepted))
 		}
 		if m.Extra > 0 {
 			fmt.Fprintf(w, ", the target keeps %s more", num(m.Extra))
+		}
+		if m.Doubted > 0 {
+			fmt.Fprintf(w, "\n  the target was restarted: %s to read back", count(m.Doubted, "sample"))
 		}
 		fmt.Fprintf(w, "\n  last try: %s\n", m.LastTry)
 		if m.Error != "" {

@@ -80,6 +80,15 @@ func (s *site) syncAll(ctx context.Context, chosen []*config.Mirror, strict bool
 		w := s.wire(m, mode{create: true})
 		p := s.progress(w)
 		actions := logs[m.Log.String()]
+		shown := w.Observe
+		w.Observe = func(e engine.Event) {
+			if e.Kind == "alarm" {
+				actions.add(levelError, "%v", e.Err)
+			}
+			if shown != nil {
+				shown(e)
+			}
+		}
 		actions.add(levelInfo, "Starting mirror of bucket: %s", m.From.Bucket)
 		r, failed := w.syncOne(ctx)
 		if failed != nil && ctx.Err() == nil {
