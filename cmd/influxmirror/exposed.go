@@ -13,7 +13,7 @@ import (
 // lookupWait is how long status waits for a name's addresses. It works offline too: what is not known by then is left to doctor.
 const lookupWait = 500 * time.Millisecond
 
-// exposed warns of each endpoint of a mirror the token or password of which goes over the Internet as it is.
+// exposed warns of each endpoint the token or password of which goes over the Internet as it is.
 func exposed(ctx context.Context, cfg *config.Config) (out []string) {
 	ctx, cancel := context.WithTimeout(ctx, lookupWait)
 	defer cancel()

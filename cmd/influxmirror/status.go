@@ -99,6 +99,9 @@ func (a *app) status(ctx context.Context, watch bool, limit time.Duration) error
 		}
 		if watch && !a.flags.json && isTerminal(a.out) {
 			fmt.Fprint(unguarded(a.out), "\x1b[H\x1b[2J")
+			for _, w := range all.Warnings { // what was said before is off the screen now
+				a.warn("%s", w)
+			}
 		}
 		if a.flags.json {
 			err = a.print(all)
