@@ -15,8 +15,8 @@ func listening(t *testing.T, pid int) (out []string) {
 	t.Helper()
 	own := map[string]bool{} // inodes of its sockets
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if os.IsPermission(err) && os.Geteuid() != 0 && os.Getenv("CI") != "true" {
-		t.Skip("only root may look into the process: it is not dumpable")
+	if os.IsPermission(err) && os.Getenv("CI") != "true" {
+		t.Skip("only who has CAP_SYS_PTRACE may look into the process: it is not dumpable")
 	}
 	if err != nil {
 		t.Fatal(err)
