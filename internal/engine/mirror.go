@@ -27,12 +27,12 @@ type Settings struct {
 	Include []string      // globs of measurements; none: all
 	Exclude []string
 	Wants   func(measurement string) bool // replaces Include and Exclude; nil: they hold
-	Scrub   Scrub  // how old Proofs may become on each side; the zero value is never read again
-	Gate    *Gate  // shared by all Mirrors of a process; nil: one of its own
-	Digest  string // of what is mirrored (filters): a change of it asks for a look at everything
-	Forth   string // of a recovery: what Seen returns for the Mirror of the other direction
-	Rank    int    // among the Mirrors of the Gate: smaller goes first
-	Recover bool   // the direction is turned round to give an emptied server back what it had
+	Scrub   Scrub                         // how old Proofs may become on each side; the zero value is never read again
+	Gate    *Gate                         // shared by all Mirrors of a process; nil: one of its own
+	Digest  string                        // of what is mirrored (filters): a change of it asks for a look at everything
+	Forth   string                        // of a recovery: what Seen returns for the Mirror of the other direction
+	Rank    int                           // among the Mirrors of the Gate: smaller goes first
+	Recover bool                          // the direction is turned round to give an emptied server back what it had
 	// Prefer says whose value stays where both have a different one of the same series, field and time; the zero value is the source. Where the
 	// target is preferred nothing is written over that was there when the target was last read, which is at most one Chunk ago.
 	Prefer mirror.Side
