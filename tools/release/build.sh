@@ -11,7 +11,7 @@ for target in "$@"; do
   name=influxmirror-$version-${target%/*}-${target#*/}
   # Nothing of this machine: no path, no state of a repository, no flags of its own. GOARM=6 runs on every Raspberry Pi.
   env GOFLAGS= GOEXPERIMENT= CGO_ENABLED=0 GOOS="${target%/*}" GOARCH="${target#*/}" GOAMD64=v1 GOARM=6 \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$version" -o "$out/$name" ./cmd/influxmirror
+    go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.release=$version" -o "$out/$name" ./cmd/influxmirror
 done
 cp LICENSE contrib/systemd/influxmirror.service "$out"
 GOFLAGS='' go run ./tools/release "$version" "$out"

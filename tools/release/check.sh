@@ -12,6 +12,8 @@ mkdir -p "$work/a/longer/path"
 tar c --exclude=./.git --exclude=./bin --exclude=./dist . | tar x -C "$work/a/longer/path"
 GOCACHE=$work/cache "$work/a/longer/path/tools/release/build.sh" v0.0.0-check "$work/two" "$target" 2>/dev/null
 cmp "$work/one/SHA256SUMS" "$work/two/SHA256SUMS"
+said=$("$work/one/influxmirror-v0.0.0-check-${target/\//-}" version)
+[ "$said" = "influxmirror v0.0.0-check" ] || { echo "the program calls itself $said" >&2; exit 1; }
 (cd "$work/two" && sha256sum --quiet -c SHA256SUMS)
 echo "release@influxmirror namespaces=\"influxmirror-release\" $(cut -d' ' -f1,2 "$work/key.pub")" >"$work/signers"
 verify() { ssh-keygen -Y verify -f "$work/signers" -I release@influxmirror -n influxmirror-release -s "$work/one/SHA256SUMS.sig" >/dev/null 2>&1; }
