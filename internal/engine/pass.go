@@ -200,6 +200,9 @@ func (m *Mirror) pass(ctx context.Context, g Goal) (Report, error) {
 		m.observe(Event{Kind: "alarm", Err: lost})
 	}
 	r.Rereads = m.aged.Target
+	for _, s := range m.suspected {
+		r.Doubted += s.samples
+	}
 	if saved := m.remember(ctx, e, r); err == nil {
 		err = saved
 	}

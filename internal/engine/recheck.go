@@ -73,7 +73,9 @@ func (m *Mirror) doubtTarget(e ends, restart bool) {
 		d.From, d.Data = min(d.From, was.From), min(d.Data, was.Data)
 	}
 	m.seen.Doubt, m.suspected = d, nil
-	m.log.Info("the target was restarted: what it acknowledged lately is read back")
+	if restart {
+		m.log.Info("the target was restarted: what it acknowledged lately is read back")
+	}
 }
 
 // newest returns about when the target was last read back at all: the newest of the oldest of each shard group.
@@ -190,6 +192,7 @@ func (m *Mirror) foreign(e ends, moved []string, restart bool) {
 func (m *Mirror) meddled(ctx context.Context, e ends, until time.Time, insist bool) error {
 	live, now := e.policy.Grid.Group(e.src.Date), e.dst.Date
 	var failed error
+	var all []mirror.Summary // newest first
 	for _, id := range slices.Sorted(maps.Keys(m.seen.TargetMoved)) {
 		at := m.seen.TargetMoved[id]
 		w, known := m.seen.TargetShards[id]
@@ -204,9 +207,14 @@ func (m *Mirror) meddled(ctx context.Context, e ends, until time.Time, insist bo
 		if !due && !insist && now-m.rechecked[w.Start] <= pause {
 			continue
 		}
+		if over(until, 0) {
+			break
+		}
+		if all == nil {
+			all = m.ordered()
+			slices.SortStableFunc(all, func(a, b mirror.Summary) int { return cmp.Compare(b.Window.Start, a.Window.Start) })
+		}
 		rest := false
-		all := m.ordered()
-		slices.Reverse(all)
 		for _, s := range all {
 			if !s.Window.Overlaps(w) || s.Checked >= at+stillFor {
 				continue
@@ -360,9 +368,6 @@ func (m *Mirror) rereads(ctx context.Context, e ends, r *Report) error {
 	err := m.recheck(ctx, e, until)
 	if err == nil || !stops(err) {
 		err = cmp.Or(err, m.meddled(ctx, e, until, false))
-	}
-	for _, s := range m.suspected {
-		r.Doubted += s.samples
 	}
 	if err != nil && mirror.KindOf(err) != "" && ctx.Err() == nil {
 		r.Errors = append(r.Errors, err.Error())

@@ -412,3 +412,29 @@ func TestNewDataGoesBeforeDoubt(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherHandAllTheTime: somebody who writes to the target without end, as another mirror into the same bucket does, has all of the group that is being
+// written read again about once an hour and an old one every ten minutes, and not in each Pass.
+func TestAnotherHandAllTheTime(t *testing.T) {
+	direct(t, buckets{}, func(s *scene) {
+		s.fill(8, 20)
+		s.sync()
+		s.run(3, time.Minute)
+		old := now() - 5*int64(week)
+		var read uint64
+		const hours = 3
+		for i := range hours * 60 {
+			s.dst.Write(bucket, fmt.Sprintf("other v=%di %d\nother v=%di %d", i, now(), i, old))
+			s.put("live v=%d %d", i, now())
+			time.Sleep(time.Minute)
+			r, err := s.mirror.Pass(s.t.Context(), engine.Goal{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			read += r.Rereads
+		}
+		if most := uint64(hours*6+2)*40 + (hours+1)*(40+hours*60); read > most || read == 0 {
+			t.Errorf("%d samples of the target were read again, at most %d for the groups that somebody wrote to", read, most)
+		}
+	})
+}
