@@ -196,9 +196,7 @@ func (m *Mirror) pass(ctx context.Context, g Goal) (Report, error) {
 		err = m.scrub(ctx, e, g, &r)
 	}
 	m.tell(e)
-	if lost := m.aged.lost(e); lost != nil {
-		m.observe(Event{Kind: "alarm", Err: lost})
-	}
+	m.tellLost(e)
 	r.Rereads = m.aged.Target
 	for _, s := range m.suspected {
 		r.Doubted += s.samples

@@ -354,12 +354,14 @@ func (m *Mirror) redate(ctx context.Context, g mirror.Group, c mirror.Chunk, r m
 	return m.record(ctx, g.Measurement, g.Window, fresh, exceptions)
 }
 
-// lost is one sentence about Proofs that the target did not bear out.
-func (a aged) lost(e ends) error {
-	if a.Wrong == 0 {
-		return nil
+// tellLost says in a sentence which Proofs turned out not to be true any more.
+func (m *Mirror) tellLost(e ends) {
+	if n := m.aged.Differ; n > 0 {
+		m.observe(Event{Kind: "alarm", Err: fmt.Errorf("the scrub of source bucket %s found %d samples that were changed since they were proven, without a trace in any count; the target has them now", e.src.Bucket, n)})
 	}
-	return fmt.Errorf("target bucket %s does not hold any more what was proven in %d windows: lost in a crash, or changed by another hand; they are compared and repaired next", e.dst.Bucket, a.Wrong)
+	if n := m.aged.Wrong; n > 0 {
+		m.observe(Event{Kind: "alarm", Err: fmt.Errorf("target bucket %s does not hold any more what was proven in %d windows: lost in a crash, or changed by another hand; they are compared and repaired next", e.dst.Bucket, n)})
+	}
 }
 
 // rereads reads the target again for what happened to it, as long as a Pass may. Errors of the target leave the rest to the next Pass and are told.

@@ -33,6 +33,7 @@ const (
 type aged struct {
 	Target uint64 // Samples read there again
 	Wrong  int    // Proofs that were not true there any more
+	Differ uint64 // Samples that a scrub of both sides found missing or different, and wrote
 }
 
 // allotment is how much may be scrubbed. What is old is known by the Proofs: losing this costs nothing.
@@ -251,6 +252,7 @@ func (m *Mirror) scrubSource(ctx context.Context, e ends, group mirror.Window, m
 		}
 		if o.Repair > 0 {
 			m.log.Warn("the scrub found what differs, and repaired it", "measurement", measurement, "window", t.Chunk.Window, "samples", o.Repair)
+			m.aged.Differ += o.Repair
 		}
 		if rest = rest || len(left) > 0 || o.Live; err != nil {
 			return true, err

@@ -123,6 +123,8 @@ func TestScrubOfTheSource(t *testing.T) {
 			t.Fatal("void")
 		}
 		planned := 0
+		var said []string
+		s.alarms(&said)
 		var most, all uint64
 		found := time.Duration(0)
 		began := time.Now()
@@ -154,6 +156,9 @@ func TestScrubOfTheSource(t *testing.T) {
 		}
 		if planned == 0 {
 			t.Error("no plan shows it")
+		}
+		if len(said) != 1 || !strings.Contains(said[0], "found 1 samples") {
+			t.Errorf("said: %q", said)
 		}
 		if found == 0 || found > period {
 			t.Errorf("found after %s", found)
