@@ -21,6 +21,9 @@ type Options struct {
 	Dir  string
 	// Name is what a new archive calls its bucket; "" is the name of the directory.
 	Name string
+	// Step, if set, is told of every step on the disk before it is taken, and of those that change something once more when they are done: mkdir, create,
+	// write, sync, rename (both names, a line feed between them), remove; open, read, list. An error makes the step fail, io.ErrShortWrite behind half of a write. It is for tests of what a disk does.
+	Step func(op, name string, done bool) error
 }
 
 // Bucket is the bucket in a directory. It is safe for concurrent use. After Close it is of no use.
@@ -162,7 +165,7 @@ func (b *Bucket) use() (*disk, error) {
 	if b.disk != nil {
 		b.disk.root.Close()
 	}
-	b.disk, b.info, b.top = &disk{root, b.o.Dir, b.fault}, info, nil
+	b.disk, b.info, b.top = &disk{root, b.o.Dir, b.fault, b.o.Step}, info, nil
 	clear(b.manifests)
 	clear(b.seen)
 	b.entries = 0

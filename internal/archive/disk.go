@@ -16,6 +16,7 @@ type disk struct {
 	dir  string // the same, for what only looks
 	// fault is asked before each step that changes the disk, by the tests of what happens when it fails. nil: nothing does.
 	fault func(op, name string) error
+	step  func(op, name string, done bool) error // Options.Step
 }
 
 // syncError: what was written may never reach the disk, and no later call would tell.
@@ -25,10 +26,27 @@ func (e *syncError) Error() string { return e.err.Error() }
 func (e *syncError) Unwrap() error { return e.err }
 
 func (d *disk) before(op, name string) error {
-	if d.fault == nil {
+	if d.fault != nil {
+		if err := d.fault(op, name); err != nil {
+			return &fs.PathError{Op: op, Path: name, Err: err}
+		}
+	}
+	return d.told(op, name, false)
+}
+
+// after is for steps that were done: err is what came of it.
+func (d *disk) after(op, name string, err error) error {
+	if err != nil {
+		return err
+	}
+	return d.told(op, name, true)
+}
+
+func (d *disk) told(op, name string, done bool) error {
+	if d.step == nil {
 		return nil
 	}
-	if err := d.fault(op, name); err != nil {
+	if err := d.step(op, name, done); err != nil {
 		return &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	return nil
@@ -43,6 +61,9 @@ func (d *disk) open(name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &alteredError{"it is not a regular file"}
 	}
+	if err := d.told("open", name, false); err != nil {
+		return nil, err
+	}
 	return d.root.Open(name)
 }
 
@@ -55,6 +76,9 @@ func (d *disk) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if err := d.told("read", name, false); err != nil {
+		return nil, err
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxDocument))
 	if err == nil && len(b) == maxDocument {
 		err = fmt.Errorf("%s is larger than a document can be", name)
@@ -64,6 +88,9 @@ func (d *disk) read(name string) ([]byte, error) {
 
 // list returns the entries of a directory, none if it does not exist.
 func (d *disk) list(name string) ([]fs.DirEntry, error) {
+	if err := d.told("list", name, false); err != nil {
+		return nil, err
+	}
 	f, err := d.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -89,24 +116,31 @@ func (d *disk) mkdir(name string) error {
 	if err := d.before("mkdir", name); err != nil {
 		return err
 	}
-	return d.root.Mkdir(name, 0o755)
+	return d.after("mkdir", name, d.root.Mkdir(name, 0o755))
 }
 
 func (d *disk) rename(from, to string) error {
-	if err := d.before("rename", to); err != nil {
+	if d.fault != nil {
+		if err := d.fault("rename", to); err != nil {
+			return &fs.PathError{Op: "rename", Path: to, Err: err}
+		}
+	}
+	both := from + "\n" + to
+	if err := d.told("rename", both, false); err != nil {
 		return err
 	}
-	return d.root.Rename(from, to)
+	return d.after("rename", both, d.root.Rename(from, to))
 }
 
 func (d *disk) remove(name string) error {
 	if err := d.before("remove", name); err != nil {
 		return err
 	}
-	if err := d.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := d.root.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return nil
+	return d.after("remove", name, err)
 }
 
 // sync makes the entries of a directory durable.
@@ -119,7 +153,7 @@ func (d *disk) sync(dir string) error {
 	if err := d.before("sync", dir); err != nil {
 		return &syncError{err}
 	}
-	if err := f.Sync(); err != nil {
+	if err := d.after("sync", dir, f.Sync()); err != nil {
 		return &syncError{err}
 	}
 	return nil
@@ -140,21 +174,29 @@ func (d *disk) create(name string) (*out, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.after("create", name, nil); err != nil {
+		f.Close()
+		return nil, err
+	}
 	return &out{d, f, name}, nil
 }
 
 func (o *out) Write(b []byte) (int, error) {
-	if err := o.d.before("write", o.name); err != nil {
+	if err := o.d.before("write", o.name); errors.Is(err, io.ErrShortWrite) {
+		n, _ := o.f.Write(b[:len(b)/2])
+		return n, err
+	} else if err != nil {
 		return 0, err
 	}
-	return o.f.Write(b)
+	n, err := o.f.Write(b)
+	return n, o.d.after("write", o.name, err)
 }
 
 // keep makes the content durable and closes the file.
 func (o *out) keep() error {
 	err := o.d.before("sync", o.name)
 	if err == nil {
-		err = o.f.Sync()
+		err = o.d.after("sync", o.name, o.f.Sync())
 	}
 	if err != nil {
 		o.f.Close()
