@@ -292,6 +292,8 @@ func (c *chain) crash() error {
 	power := c.rnd.IntN(2) == 0
 	rnd := rand.New(rand.NewPCG(c.rnd.Uint64(), 7))
 	in := 1 + c.rnd.IntN(40)
+	had := stateOf(c.holds(1)).values()
+	hurt := c.shelf.hurt
 	var left map[string][]byte
 	happened := false
 	c.disk.lets(func(n int, _, _ string) ill {
@@ -322,6 +324,16 @@ func (c *chain) crash() error {
 		err = c.disk.put(left)
 	} else {
 		err = c.disk.reset()
+	}
+	has := stateOf(c.holds(1)).values()
+	if c.shelf.hurt > hurt {
+		c.say("%s: %d files of the archive are damaged, %d were before", what, c.shelf.hurt, hurt)
+	}
+	for place := range had {
+		if _, ok := has[place]; !ok {
+			c.say("%s: the archive lost %s", what, place)
+			break
+		}
 	}
 	l.start()
 	return err
