@@ -191,7 +191,7 @@ func errand(t *testing.T, dir string, size int, network [2]*calling, fail func(n
 
 // attempt is one way for a call to fail.
 type attempt struct {
-	end     int // 0 source, 1 target, 2 ledger, 3 its disk
+	end     int // 0 source, 1 target, 2 ledger, 3 its disk, 4 an archive that is written, 5 one that is read
 	kind    ill
 	nth     int
 	forGood bool
@@ -223,6 +223,7 @@ func attempts(t *testing.T, dir string, size int) (all []attempt) {
 			}
 		}
 	}
+	all = append(all, shelfAttempts(t, size)...)
 	t.Logf("%d and %d calls of the network, %d of the ledger, %d of its disk: %d ways to fail", whole[0], whole[1], whole[2], len(ops), len(all))
 	if whole[0] < 10 || whole[1] < 10 || whole[2] < 10 || len(ops) < 10 {
 		t.Fatal("void: too few calls")
@@ -230,8 +231,8 @@ func attempts(t *testing.T, dir string, size int) (all []attempt) {
 	return all
 }
 
-// TestFailingCalls: the nth call of the network or of the ledger fails, in every way, once or for good: nothing untrue is recorded, nothing is said to be
-// complete that is not, and two Passes later everything is there.
+// TestFailingCalls: the nth call of the network, of the ledger, of the disk below it or below an archive fails, in every way, once or for good: nothing untrue
+// is recorded, nothing is said to be complete that is not, and two Passes later everything is there.
 func TestFailingCalls(t *testing.T) {
 	dir, err := stateDir(t.TempDir())
 	if err != nil {
@@ -249,12 +250,20 @@ func TestFailingCalls(t *testing.T) {
 			continue
 		}
 		tried++
-		name := fmt.Sprintf("%s, call %d, %s, for good %t", []string{"source", "target", "ledger", "disk of the ledger"}[a.end], a.nth, a.kind, a.forGood)
+		name := fmt.Sprintf("%s, call %d, %s, for good %t", []string{"source", "target", "ledger", "disk of the ledger", "archive that is written", "archive that is read"}[a.end], a.nth, a.kind, a.forGood)
 		t.Run(name, func(t *testing.T) {
 			var network [2]*calling
 			var fail func(n int, done bool) error
 			var file func(n int, op, name string) ill
 			switch a.end {
+			case 4, 5:
+				shelfErrand(t, size, a.end-4, func(n int, _, _ string) ill {
+					if n = max(n, -n); n == a.nth || a.forGood && n > a.nth {
+						return a.kind
+					}
+					return ""
+				})
+				return
 			case 0, 1:
 				network[a.end] = &calling{kind: a.kind, nth: a.nth, forGood: a.forGood}
 			case 3:

@@ -28,6 +28,7 @@ type chain struct {
 	dir    string
 	shelf  *shelf
 	disk   *shelfDisk // below the archive, as the first leg uses it
+	sight  *shelfDisk // the same, as the second one reads it
 	copied map[string][]byte
 	say    func(format string, args ...any)
 }
@@ -76,6 +77,9 @@ func newChain(seed uint64, dir string, say func(string, ...any)) (*chain, error)
 	if c.disk, err = newShelfDisk(c.dir); err != nil {
 		return nil, err
 	}
+	if c.sight, err = newShelfDisk(c.dir); err != nil {
+		return nil, err
+	}
 	for n := range c.legs {
 		c.legs[n] = &leg{c: c, n: n, judge: &world{book: newBook(), checked: map[slot][]mirror.Proof{}, counts: w.counts}}
 		c.legs[n].start()
@@ -117,7 +121,7 @@ func (l *leg) start() {
 		l.close = func() { source.Close(); _ = a.Close() }
 		return
 	}
-	a := archive.New(archive.Options{Side: mirror.SourceSide, Dir: c.dir})
+	a := archive.New(archive.Options{Side: mirror.SourceSide, Dir: c.dir, Step: c.sight.step})
 	target := influx.NewTarget(options(mirror.TargetSide, c.dst, c.dstPipe))
 	l.mirror = engine.New(settings, a, target, open, slog.New(slog.DiscardHandler))
 	l.close = func() { target.Close(); _ = a.Close() }
