@@ -159,15 +159,16 @@ func (p *plan) analyze() ([]string, error) {
 	}
 	lines = append(lines, "    ├── total_time: 2µs")
 	for i, it := range iterators {
-		branch, stem := "├", "│"
+		const down = "│\u00a0\u00a0 " // no-break spaces, as the servers draw trees
+		branch, stem := "├", down
 		if i+1 == len(iterators) {
-			branch, stem = "└", " "
+			branch, stem = "└", "    "
 		}
 		lines = append(lines, "    "+branch+"── create_iterator",
-			"    "+stem+"   ├── labels",
-			"    "+stem+"   │   ├── measurement: "+it[0],
-			"    "+stem+"   │   └── shard_id: "+it[1],
-			"    "+stem+"   └── planning_time: 1µs")
+			"    "+stem+"├── labels",
+			"    "+stem+down+"├── measurement: "+it[0],
+			"    "+stem+down+"└── shard_id: "+it[1],
+			"    "+stem+"└── planning_time: 1µs")
 	}
 	return append(lines, ""), nil
 }

@@ -36,7 +36,7 @@ func FuzzTold(f *testing.F) {
 	f.Add(byte(2), reply(3, plan1, count1, fakeTable{statement: 2, name: "x", columns: []string{"a", "b"}, rows: [][]any{{nil, true}, {1.5, "t"}, {uint64(1 << 63), int64(-1)}}}), "")
 	f.Add(byte(3), reply(2, fakeTable{columns: []string{"name", "duration", "shardGroupDuration", "replicaN", "futureWriteLimit", "pastWriteLimit", "default"}, rows: [][]any{{"rp", "168h0m0s", "24h0m0s", int64(1), "0s", "0s", true}}}), "")
 	f.Add(byte(3), reply(2, fakeTable{columns: []string{"name", "duration", "default"}, rows: [][]any{{"rp", "-1h", true}}}), "")
-	f.Add(byte(4), []byte("EXPLAIN ANALYZE\n-----------\n.\n└── select\n    ├── create_iterator\n    │   ├── labels\n    │   │   ├── measurement: x shard_id: 9\n    │   │   └── shard_id: 7\nshard_id: x\n"), "")
+	f.Add(byte(4), []byte("EXPLAIN ANALYZE\n-----------\n.\n└── select\n    ├── create_iterator\n    │\u00a0\u00a0 ├── labels\n    │\u00a0\u00a0 │\u00a0\u00a0 ├── measurement: x shard_id: 9\n    │\u00a0\u00a0 │\u00a0\u00a0 └── shard_id: 7\nshard_id: x\n"), "")
 	f.Add(byte(5), []byte(`{"buckets":[{"id":"02ab","orgID":"01cd","name":"b","retentionRules":[{"everySeconds":3600,"shardGroupDurationSeconds":86400}]}]}`), "")
 	f.Add(byte(5), []byte(`{"buckets":[{"id":"; rm -rf /","orgID":"01cd","name":"b"}]}`), "")
 	f.Add(byte(6), []byte("HTTP/1.1 200 Connection established\r\n\r\n"), "")

@@ -56,9 +56,9 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 	return out, nil
 }
 
-// shardOf reads a line "│   └── shard_id: 7" of a plan; "" is any other. A measurement may be called like one.
+// shardOf reads a line "│   └── shard_id: 7" of a plan, whose spaces are no-break ones behind a stroke; "" is any other. A measurement may be called like one.
 func shardOf(line string) string {
-	id, ok := strings.CutPrefix(strings.TrimLeft(line, " │├└─"), "shard_id: ")
+	id, ok := strings.CutPrefix(strings.TrimLeft(line, " \u00a0│├└─"), "shard_id: ")
 	if id = strings.TrimSpace(id); !ok || strings.Trim(id, "0123456789") != "" {
 		return ""
 	}
