@@ -38,8 +38,12 @@ func (m *Mirror) verifyYoung(ctx context.Context, e ends, v *Verdict, g mirror.G
 	return m.verifyChunk(ctx, e, v, g, mirror.Chunk{Measurement: g.Measurement, Window: w, Width: e.policy.Grid.Width()}, enumerated(g))
 }
 
-// late reports whether all that differs in a Cell was written at the source since it was proven: the target holds what was proven there.
+// late reports whether what differs in a Cell may be only what was written at the source since it was proven: the target lacks samples, or holds just
+// what was proven there.
 func (m *Mirror) late(ctx context.Context, group mirror.Window, c mirror.Chunk, s, t mirror.Fingerprint) (bool, error) {
+	if s.Count > t.Count {
+		return true, nil
+	}
 	g, err := m.ledger.Group(ctx, c.Measurement, group) // as it is now
 	if err != nil {
 		return false, err
@@ -57,14 +61,14 @@ func (m *Mirror) late(ctx context.Context, group mirror.Window, c mirror.Chunk, 
 }
 
 // awaited reads a Cell again until both sides are equal, for as long as the process that mirrors beside takes for two Passes; a Verify waits for
-// three such Cells, and no longer for what else comes late. It returns what both sides held last.
-func (m *Mirror) awaited(ctx context.Context, v *Verdict, c mirror.Chunk, s, t mirror.Fingerprint) (_, _ mirror.Fingerprint, err error) {
-	began := time.Now()
-	limit := min(2*m.Margin(), 6*m.Margin()-v.waited)
+// three such Cells, and no longer for what else comes late. It returns what both sides held last, and whether the source goes on to be written there.
+func (m *Mirror) awaited(ctx context.Context, v *Verdict, c mirror.Chunk, s, t mirror.Fingerprint) (_, _ mirror.Fingerprint, open bool, err error) {
+	began, first := time.Now(), s
+	limit := min(3*m.Margin(), 9*m.Margin()-v.waited)
 	for s != t && time.Since(began) < limit {
 		select {
 		case <-ctx.Done():
-			return s, t, ctx.Err()
+			return s, t, false, ctx.Err()
 		case <-time.After(m.Margin() / 2):
 		}
 		var src, dst mirror.Reading
@@ -73,10 +77,10 @@ func (m *Mirror) awaited(ctx context.Context, v *Verdict, c mirror.Chunk, s, t m
 			err = m.again(ctx, time.Time{}, plan.Transfer{}, func() (err error) { dst, err = m.target.Read(ctx, c, nil); return err })
 		}
 		if err != nil {
-			return s, t, err
+			return s, t, false, err
 		}
 		s, t = src.Total(), dst.Total()
 	}
 	v.waited += time.Since(began)
-	return s, t, nil
+	return s, t, s != first, nil
 }

@@ -289,7 +289,11 @@ func (m *Mirror) verifyChunk(ctx context.Context, e ends, v *Verdict, g mirror.G
 		if m.Beside && s != t && special == "" && !behind {
 			late, err := m.late(ctx, g.Window, cell, s, t)
 			if err == nil && late {
-				s, t, err = m.awaited(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: cell.Window, Width: int64(cell.Window.Width())}, s, t)
+				var open bool
+				s, t, open, err = m.awaited(ctx, v, mirror.Chunk{Measurement: c.Measurement, Window: cell.Window, Width: int64(cell.Window.Width())}, s, t)
+				if open {
+					special = OpenRow
+				}
 			}
 			if err != nil {
 				return wrong, err

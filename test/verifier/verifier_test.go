@@ -35,26 +35,39 @@ type pair struct {
 
 func newPair(t *testing.T, src, dst end) *pair {
 	t.Helper()
-	l, err := ledger.Open(t.TempDir())
+	return newPairIn(t, t.TempDir(), src, dst)
+}
+
+// newPairIn keeps its ledger in dir.
+func newPairIn(t *testing.T, dir string, src, dst end) *pair {
+	t.Helper()
+	l, err := ledger.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	p := &pair{t: t, src: src, dst: dst}
+	p.Mirror = p.like(func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
+		return l.PairFrom(ctx, key, source, target)
+	})
+	return p
+}
+
+// like is a Mirror of the same ends with another ledger.
+func (p *pair) like(open func(ctx context.Context, key, source, target string) (engine.Ledger, error)) *engine.Mirror {
+	p.t.Helper()
 	options := func(side mirror.Side, e end) influx.Options {
 		u, err := url.Parse(e.url())
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 		org, token := e.login()
 		return influx.Options{Side: side, URL: u, Org: org, Bucket: bucket, Login: func() (influx.Login, error) { return influx.Login{Token: token}, nil }}
 	}
-	source, target := influx.New(options(mirror.SourceSide, src)), influx.NewTarget(options(mirror.TargetSide, dst))
-	t.Cleanup(source.Close)
-	t.Cleanup(target.Close)
-	open := func(ctx context.Context, key, source, target string) (engine.Ledger, error) {
-		return l.PairFrom(ctx, key, source, target)
-	}
-	return &pair{engine.New(engine.Settings{Name: "m", Wait: 10 * time.Second}, source, target, open, slog.New(slog.DiscardHandler)), t, src, dst}
+	source, target := influx.New(options(mirror.SourceSide, p.src)), influx.NewTarget(options(mirror.TargetSide, p.dst))
+	p.t.Cleanup(source.Close)
+	p.t.Cleanup(target.Close)
+	return engine.New(engine.Settings{Name: "m", Wait: 10 * time.Second}, source, target, open, slog.New(slog.DiscardHandler))
 }
 
 // sync proves everything.
