@@ -237,7 +237,7 @@ func (n *noticing) old(i int) int64 { return n.began - int64(i+4)*int64(week) }
 
 // settle waits until the mirror is in step, counters have come to rest, and the group that is written was read again a while ago.
 func (n *noticing) settle(name string) (last engine.Report) {
-	time.Sleep(10*time.Minute + 7*time.Second)
+	time.Sleep(4*time.Minute + 7*time.Second)
 	if _, ok := n.until(time.Hour, func(r engine.Report) bool { last = r; return r.Complete() && len(n.missing()) == 0 }); !ok {
 		n.t.Fatalf("%s: the mirror is not in step before", name)
 	}
