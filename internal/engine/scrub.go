@@ -25,7 +25,7 @@ const (
 
 	// scrubNote is the note of the allowance of the target's scrub; the source's has its side behind it.
 	scrubNote = "scrub"
-	// scrubAgain is the shortest time between two looks for what is old, and between two tries of what could not be read.
+	// scrubAgain is the longest time between two looks for what is old.
 	scrubAgain = 3600 * second
 )
 
@@ -81,9 +81,20 @@ func (s *scrubber) grow(now int64, most time.Duration) {
 	s.may.Samples = min(s.may.Samples+s.total*float64(dt)*scrubDenominator/scrubNumerator/float64(s.period), s.total)
 }
 
+// age is how long ago date was. What is of a time to come was dated by a clock that was wrong: nobody knows how old it is.
+func (s *scrubber) age(date, now int64) int64 {
+	if date > now+scrubAgain {
+		return s.period
+	}
+	return now - date
+}
+
+// again is how soon the scrubber looks anew for what is old, and tries what could not be read.
+func (s *scrubber) again() int64 { return min(scrubAgain, s.period/20) }
+
 // due reports whether something as old as date may be read now.
 func (s *scrubber) due(date, now int64) bool {
-	age := now - date
+	age := s.age(date, now)
 	return s.may.Owed < 0 && age >= s.period/10 && (s.may.Samples > 0 || age >= s.period/10*9)
 }
 
@@ -132,7 +143,7 @@ func (m *Mirror) prepare(ctx context.Context, e ends, s *scrubber, most time.Dur
 			}
 		}
 	}
-	if s.looked == 0 || now-s.looked >= scrubAgain || now < s.looked {
+	if s.looked == 0 || now-s.looked >= s.again() || now < s.looked {
 		s.looked, s.order, s.total = now, nil, 0
 		for _, g := range m.ordered() {
 			if g.Cells == 0 || g.Window.Stop <= e.policy.Floor() || g.Window.Start >= e.policy.Until {
@@ -143,11 +154,13 @@ func (m *Mirror) prepare(ctx context.Context, e ends, s *scrubber, most time.Dur
 				n = g.Source
 			}
 			s.total += float64(n)
-			if now+scrubAgain-s.date(g) >= s.period/10 {
+			if s.age(s.date(g), now)+s.again() >= s.period/10 {
 				s.order = append(s.order, g)
 			}
 		}
-		slices.SortStableFunc(s.order, func(a, b mirror.Summary) int { return cmp.Compare(s.date(a), s.date(b)) })
+		slices.SortStableFunc(s.order, func(a, b mirror.Summary) int {
+			return cmp.Compare(s.age(s.date(b), now), s.age(s.date(a), now))
+		})
 	}
 	s.grow(now, most)
 	if len(s.order) == 0 && s.may.Samples > 0 && s.looked == now { // what nobody needed is not saved up
@@ -159,19 +172,17 @@ func (m *Mirror) prepare(ctx context.Context, e ends, s *scrubber, most time.Dur
 
 // old returns the Proofs of a shard group that are read again together: those about as old as the oldest that both sides still keep.
 func (s *scrubber) old(g mirror.Group, p plan.Policy, now int64) (out []mirror.Proof, oldest int64) {
-	oldest = now
-	for _, q := range g.Proofs {
-		if q.Window.Start >= p.Floor() && q.Window.Stop <= p.Until {
-			oldest = min(oldest, s.dateOf(q))
+	kept := slices.DeleteFunc(slices.Clone(g.Proofs), func(q mirror.Proof) bool { return q.Window.Start < p.Floor() || q.Window.Stop > p.Until })
+	oldest, most := now, int64(0)
+	for _, q := range kept {
+		if age := s.age(s.dateOf(q), now); age >= most {
+			oldest, most = s.dateOf(q), age
 		}
 	}
-	last := min(oldest+s.period/4, now-s.period/10)
-	for _, q := range g.Proofs {
-		if q.Window.Start >= p.Floor() && q.Window.Stop <= p.Until && s.dateOf(q) <= last {
-			out = append(out, q)
-		}
-	}
-	return out, oldest
+	return slices.DeleteFunc(kept, func(q mirror.Proof) bool {
+		age := s.age(s.dateOf(q), now)
+		return age < most-s.period/4 || age < s.period/10
+	}), oldest
 }
 
 func (m *Mirror) scrubSide(ctx context.Context, e ends, s *scrubber, g Goal, r *Report) error {
@@ -186,7 +197,7 @@ func (m *Mirror) scrubSide(ctx context.Context, e ends, s *scrubber, g Goal, r *
 	did := false
 	for len(s.order) > 0 && ctx.Err() == nil {
 		at := m.summary(key{s.order[0].Measurement, s.order[0].Window.Start})
-		if at.Cells == 0 || now-s.date(at) < s.period/10 { // gone, or read again since
+		if at.Cells == 0 || s.age(s.date(at), now) < s.period/10 { // gone, or read again since
 			s.order = s.order[1:]
 			continue
 		}
