@@ -110,6 +110,7 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 		label = max(label, len(r))
 	}
 	fmt.Fprintf(w, "  %-*s %10s  %16s  %12s  %13s\n", label, "", "windows", "samples", "re-read now", "oldest proof")
+	shown := 0
 	for _, r := range engine.Rows {
 		t := v.Rows[r]
 		windows, tail := num(t.Windows), ""
@@ -125,13 +126,16 @@ func (s *site) showVerdict(v engine.Verdict, word string, code int, m *config.Mi
 		case t.Samples > 0 && t.Note != "":
 			tail = "   " + clean(t.Note)
 		}
+		if windows != "–" {
+			shown += t.Windows
+		}
 		fmt.Fprintf(w, "  %-*s %10s  %16s%s\n", label, r, windows, num(t.Samples), tail)
 	}
 	sum, adds := v.Sum(), "adds up"
 	if !v.AddsUp() {
 		adds = fmt.Sprintf("DOES NOT ADD UP: both sides hold %s", num(v.Union))
 	}
-	fmt.Fprintf(w, "  %-*s %10s  %16s   %s\n", label, "sum", num(sum.Windows), num(sum.Samples), adds)
+	fmt.Fprintf(w, "  %-*s %10s  %16s   %s\n", label, "sum", num(shown), num(sum.Samples), adds)
 	for _, n := range slices.Sorted(maps.Keys(v.Unreadable)) {
 		fmt.Fprintf(w, "  the source lists measurement %s and refuses to read it: %s\n", clean(n), clean(v.Unreadable[n]))
 	}

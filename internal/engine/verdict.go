@@ -86,16 +86,26 @@ func (v Verdict) Result() (word string, code int) {
 	switch {
 	case !v.AddsUp():
 		return "the table does not add up: this is a bug", 1
+	case n(Different) == 1:
+		return "NOT IDENTICAL: 1 sample differs", 4
 	case n(Different) > 0:
-		return fmt.Sprintf("NOT IDENTICAL: %d samples differ", n(Different)), 4
+		return fmt.Sprintf("NOT IDENTICAL: %s samples differ", grouped(n(Different))), 4
 	case n(NotChecked) > 0 || len(v.Unreadable) > 0:
-		return fmt.Sprintf("INCOMPLETE: %d samples not checked", n(NotChecked)), 3
+		return fmt.Sprintf("INCOMPLETE: %s samples not checked", grouped(n(NotChecked))), 3
 	case n(OwnRow) > 0:
-		return fmt.Sprintf("COMPLETE, the target keeps %d more and %d other values", n(Kept)-min(n(Kept), n(OwnRow)), n(OwnRow)), 0
+		return fmt.Sprintf("COMPLETE, the target keeps %s more and %s other values", grouped(n(Kept)-min(n(Kept), n(OwnRow))), grouped(n(OwnRow))), 0
 	case n(Kept) > 0:
-		return fmt.Sprintf("COMPLETE, the target keeps %d more", n(Kept)), 0
+		return fmt.Sprintf("COMPLETE, the target keeps %s more", grouped(n(Kept))), 0
 	}
 	return "IDENTICAL", 0
+}
+
+// grouped writes n as the table does: 202 113.
+func grouped(n uint64) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s %03d", grouped(n/1000), n%1000)
 }
 
 // Bounds of what is listed.
