@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -46,10 +47,11 @@ func (b *Bucket) recover(ctx context.Context, d *disk) error {
 		}
 	}
 	var found []string
-	for dir, name := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		name := dirs[dir]
 		m, err := b.mend(ctx, d, dir, name)
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ func (c *Client) Locate(ctx context.Context, at map[mirror.Window][]string) (map
 		return nil
 	}
 	for _, w := range slices.SortedFunc(maps.Keys(at), mirror.Window.Compare) {
-		for _, name := range at[w] {
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(at[w]))) {
 			statements = append(statements, "EXPLAIN ANALYZE SELECT *::field FROM "+ident(name)+" WHERE "+where(w)+" LIMIT 1")
 			windows = append(windows, w)
 			if len(statements) >= surveyBatch {

@@ -45,8 +45,9 @@ type leg struct {
 
 func newChain(seed uint64, dir string, say func(string, ...any)) (*chain, error) {
 	rnd := rand.New(rand.NewPCG(seed, 5))
-	w := &world{rnd: rnd, srcPipe: newPipe(), dstPipe: newPipe(), counts: map[string]int{}}
+	w := &world{rnd: rnd, dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), counts: map[string]int{}}
 	c := &chain{world: w, dir: filepath.Join(dir, "archive"), say: say}
+	w.srcPipe.turns, w.dstPipe.turns = w.trace.takeTurns(""), w.trace.takeTurns("")
 	c.shelf = &shelf{dir: c.dir, parts: map[string][]influxtest.Sample{}}
 	for range 4 {
 		w.eras = append(w.eras, time.Now().Add(-time.Duration(rnd.Int64N(int64(3*365*day)))).UnixNano())
@@ -117,13 +118,13 @@ func (l *leg) start() {
 	if l.n == 0 {
 		source := influx.New(options(mirror.SourceSide, c.src, c.srcPipe))
 		a := archive.New(archive.Options{Side: mirror.TargetSide, Dir: c.dir, Step: c.disk.step})
-		l.mirror = engine.New(settings, source, a, open, slog.New(slog.DiscardHandler))
+		l.mirror = engine.New(settings, source, queued{a}, open, slog.New(slog.DiscardHandler))
 		l.close = func() { source.Close(); _ = a.Close() }
 		return
 	}
 	a := archive.New(archive.Options{Side: mirror.SourceSide, Dir: c.dir, Step: c.sight.step})
 	target := influx.NewTarget(options(mirror.TargetSide, c.dst, c.dstPipe))
-	l.mirror = engine.New(settings, a, target, open, slog.New(slog.DiscardHandler))
+	l.mirror = engine.New(settings, queued{a}, target, open, slog.New(slog.DiscardHandler))
 	l.close = func() { target.Close(); _ = a.Close() }
 }
 
@@ -163,7 +164,7 @@ func (l *leg) pass(ctx context.Context, insist, quiet bool, during func() []mome
 	c.mu.Lock()
 	c.meddle = nil
 	c.mu.Unlock()
-	c.note("leg %d pass insist=%t: %v done %d left %d live %d read %d written %d errors %v: %v", l.n, insist, r.Reasons, r.Done, r.Left, r.Live, r.Samples, r.Written, r.Errors, e)
+	c.ended(ctx, fmt.Sprintf("leg %d pass insist=%t: %v done %d left %d live %d read %d written %d errors %v: %v", l.n, insist, r.Reasons, r.Done, r.Left, r.Live, r.Samples, r.Written, r.Errors, e))
 	moments := []moment{before}
 	if during != nil {
 		moments = append(moments, during()...)
@@ -277,7 +278,9 @@ func (c *chain) work() error {
 				return
 			}
 			moments = append(moments, l.now())
-			tell(c.src, fmt.Sprintf("m1,host=h1 v=%v %d", c.chance.NormFloat64(), time.Now().UnixNano()))
+			line := fmt.Sprintf("m1,host=h1 v=%v %d", c.chance.NormFloat64(), time.Now().UnixNano())
+			c.trace.add(line)
+			tell(c.src, line)
 			c.counts["source: written during a pass"]++
 			moments = append(moments, l.now())
 		}

@@ -29,7 +29,7 @@ func TestChains(t *testing.T) {
 			t.Run(fmt.Sprint(lane), func(t *testing.T) {
 				t.Parallel()
 				for seed := *start + lane; seed < *start+*chains && !t.Failed(); seed += lanes {
-					c.add(oneChain(t, seed, *length/2).world)
+					c.add(oneChain(t, seed, *length/2, false).world)
 				}
 			})
 		}
@@ -50,7 +50,7 @@ func TestChains(t *testing.T) {
 	}
 }
 
-func oneChain(t *testing.T, seed uint64, steps int) (c *chain) {
+func oneChain(t *testing.T, seed uint64, steps int, keep bool) (c *chain) {
 	dir, err := stateDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +62,7 @@ func oneChain(t *testing.T, seed uint64, steps int) (c *chain) {
 			t.Fatal(err)
 		}
 		defer c.end()
+		c.trace.keep = keep
 		c.say = func(format string, args ...any) { t.Errorf(format, args...); c.note(format, args...) }
 		if err := c.live(steps); err != nil {
 			t.Error(err)

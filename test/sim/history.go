@@ -25,6 +25,7 @@ func newWorld(seed uint64, dir string) (*world, error) {
 	one := func(in int) bool { return rnd.IntN(in) == 0 }
 	w := &world{rnd: rnd, dir: dir, srcPipe: newPipe(), dstPipe: newPipe(), checked: map[slot][]mirror.Proof{}, counts: map[string]int{}, settings: engine.Settings{Name: "m", Wait: margin}}
 	w.wrap = [2]func(net.Conn) net.Conn{w.trace.takeTurns("source"), w.trace.takeTurns("target")}
+	w.srcPipe.turns, w.dstPipe.turns = w.trace.takeTurns(""), w.trace.takeTurns("")
 	w.compress, w.odd = one(3), one(3)
 	if one(4) {
 		w.settings.Scrub = engine.Scrub{Target: week}
@@ -208,7 +209,7 @@ func (h *history) did(ctx context.Context, insist, quiet bool, before []moment, 
 	h.mu.Lock()
 	h.meddle = nil
 	h.mu.Unlock()
-	h.note("pass insist=%t: %v done %d left %d live %d read %d written %d errors %v: %v", insist, r.Reasons, r.Done, r.Left, r.Live, r.Samples, r.Written, r.Errors, e)
+	h.ended(ctx, fmt.Sprintf("pass insist=%t: %v done %d left %d live %d read %d written %d errors %v: %v", insist, r.Reasons, r.Done, r.Left, r.Live, r.Samples, r.Written, r.Errors, e))
 	now := h.now()
 	for _, l := range h.wrong {
 		h.say("%s", l)

@@ -13,6 +13,7 @@ type pipe struct {
 	conns chan net.Conn
 	once  sync.Once
 	done  chan struct{}
+	turns func(net.Conn) net.Conn // what answers wait for, as requests do; nil for nothing
 }
 
 func newPipe() *pipe { return &pipe{conns: make(chan net.Conn), done: make(chan struct{})} }
@@ -41,6 +42,9 @@ func (p *pipe) Addr() net.Addr { return addr{} }
 // dial connects to the listener; while down it is refused.
 func (p *pipe) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
+	if p.turns != nil {
+		server = p.turns(server)
+	}
 	select {
 	case p.conns <- server:
 		return client, nil

@@ -42,7 +42,7 @@ func (t *trace) said(text string) {
 
 // takeTurns makes what several goroutines ask at once come in an order that is the same each time: what is sent waits for so many nanoseconds as its
 // content says. Virtual time goes on when everything is at rest, so one request after the other wakes up, and all that it leads to at once is over before
-// the next does.
+// the next does. What has no side, as answers do, is no part of the trace: a process that was killed does not read them.
 func (t *trace) takeTurns(side string) func(net.Conn) net.Conn {
 	return func(c net.Conn) net.Conn { return &turnConn{c, t, side} }
 }
@@ -57,6 +57,9 @@ func (c *turnConn) Write(b []byte) (int, error) {
 	h := fnv.New64a()
 	_, _ = h.Write(b)
 	time.Sleep(1 + time.Duration(h.Sum64()%uint64(time.Millisecond)))
+	if c.side == "" {
+		return c.Conn.Write(b)
+	}
 	if line := fmt.Sprintf("%s %s %016x", time.Now().UTC().Format("01-02 15:04:05.000000000"), c.side, h.Sum64()); c.t.keep {
 		c.t.add(fmt.Sprintf("%s %q", line, b))
 	} else {

@@ -14,26 +14,35 @@ func TestSameSeed(t *testing.T) {
 	for seed := *start; seed < *start+*again; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			first, then := traced(t, seed, *length), traced(t, seed, *length)
-			if len(first.lines) < *length {
-				t.Errorf("void: a trace of %d lines", len(first.lines))
-			}
-			if first.digest == then.digest {
-				return
-			}
-			t.Errorf("seed %d was another history the second time", seed)
-			for i := range min(len(first.lines), len(then.lines)) {
-				if first.lines[i] == then.lines[i] {
-					continue
-				}
-				for _, l := range first.lines[max(0, i-2):i] {
-					t.Logf("both:  %s", l)
-				}
-				t.Logf("first: %s", first.lines[i])
-				t.Logf("then:  %s", then.lines[i])
-				break
-			}
+			same(t, func() *trace { return traced(t, seed, *length) })
 		})
+		t.Run(fmt.Sprint("archive ", seed), func(t *testing.T) {
+			t.Parallel()
+			same(t, func() *trace { return &oneChain(t, seed, *length/2, true).trace })
+		})
+	}
+}
+
+// same lives through something twice and compares.
+func same(t *testing.T, live func() *trace) {
+	first, then := live(), live()
+	if len(first.lines) < *length {
+		t.Errorf("void: a trace of %d lines", len(first.lines))
+	}
+	if first.digest == then.digest {
+		return
+	}
+	t.Error("it was another history the second time")
+	for i := range min(len(first.lines), len(then.lines)) {
+		if first.lines[i] == then.lines[i] {
+			continue
+		}
+		for _, l := range first.lines[max(0, i-2):i] {
+			t.Logf("both:  %s", l)
+		}
+		t.Logf("first: %s", first.lines[i])
+		t.Logf("then:  %s", then.lines[i])
+		break
 	}
 }
 

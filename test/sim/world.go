@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,7 +197,21 @@ func (w *world) kill() error {
 func (w *world) note(format string, args ...any) {
 	line := time.Now().UTC().Format("01-02 15:04:05 ") + fmt.Sprintf(format, args...)
 	w.log = append(w.log, line)
+	if w.dir != "" {
+		line = strings.ReplaceAll(line, w.dir, "state") // another one each time
+	}
 	w.trace.said(line)
+}
+
+// ended notes how a Pass ended. What the many that were at work say when their process is killed is not the same each time, and no part of the trace.
+func (w *world) ended(ctx context.Context, text string) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		w.note("%s", text)
+		return
+	}
+	w.log = append(w.log, time.Now().UTC().Format("01-02 15:04:05 ")+text)
+	w.trace.said("killed")
+	time.Sleep(time.Second - time.Duration(time.Now().Nanosecond())) // nor is the nanosecond at which the last of them ends
 }
 
 var weeks = mirror.NewGrid(int64(week))
