@@ -25,7 +25,7 @@ test:
 # Many more of the histories and failing calls that `make test` tries some of.
 HISTORIES ?= 2000
 histories:
-	CGO_ENABLED=0 go test -count=1 -timeout 60m -run 'Histories|KeptSeeds|FailingCalls' ./test/sim -histories $(HISTORIES) -long 6 -seeds 200 -calls 5000
+	CGO_ENABLED=0 go test -count=1 -timeout 60m -run 'Histories|KeptSeeds|Chains|SameSeed|FailingCalls' ./test/sim -histories $(HISTORIES) -long 6 -seeds 200 -chains 400 -again 20 -calls 5000
 
 # Every planted bug has to be caught by the test it names. `make test` tries a few of them, others each day.
 teeth:
