@@ -70,19 +70,19 @@ func TestReceiverKeepsItsOwn(t *testing.T) {
 		t.Run("prefer "+string(prefer), func(t *testing.T) {
 			recovering(t, buckets{}, func(w *turning, s *scene) {
 				w.prefer = prefer
-				day := int64(24 * time.Hour)
+				day, begun := int64(24*time.Hour), now() // what is written later falls on what was written first
 				for i := range int64(40) {
-					s.put("m v=%di,s=\"x\" %d\nother v=1.5 %d", i, now()-i*day, now()-i*day/2)
+					s.put("m v=%di,s=\"x\" %d\nother v=1.5 %d", i, begun-i*day, begun-i*day/2)
 				}
-				s.put("tail v=1i %d\ntail v=5i %d", now(), now()+int64(time.Second)) // of a Cell that is still open
+				s.put("tail v=1i %d\ntail v=5i %d", begun, begun+int64(time.Second)) // of a Cell that is still open
 				s.sync()
 				w.src.DeleteBucket(bucket)
 				w.src.CreateBucket(bucket, 0, week)
 				w.src.Restart()
-				s.put("tail v=2i %d", now())
-				at := now() - 20*day
+				s.put("tail v=2i %d", begun)
+				at := begun - 20*day
 				s.put("m v=777i %d\nm v=778i %d\nm s=\"mine\" %d\nmore v=1 %d", at, at-day, at, at)
-				s.put("other v=\"text\" %d", now()-30*day/2) // another type: the shard takes no float any more
+				s.put("other v=\"text\" %d", begun-30*day/2) // another type: the shard takes no float any more
 				had := w.src.Dump(bucket)
 				if err := w.turn(true); err != nil {
 					t.Fatal(err)
@@ -91,7 +91,7 @@ func TestReceiverKeepsItsOwn(t *testing.T) {
 				w.mirror.Observe = func(e engine.Event) {
 					if e.Kind == "plan" && !once { // written after it was counted, where the receiver held nothing
 						once = true
-						s.put("m v=999i %d", now()-35*day)
+						s.put("m v=999i %d", begun-35*day)
 					}
 				}
 				s.sync()
