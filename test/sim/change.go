@@ -139,7 +139,9 @@ func (w *world) tamper() {
 		w.count("target: another type", 1)
 		t := w.clock(1) + int64(2*day) // a shard that the source will write to later
 		w.note("another hand takes v of m1 for a text on %s", mirror.FormatTime(t))
-		tell(w.dst, fmt.Sprintf("m1,by=hand v=\"text\" %d", t))
+		if tell(w.dst, fmt.Sprintf("m1,by=hand v=\"text\" %d", t)) {
+			w.texts = append(w.texts, t)
+		}
 	case 4:
 		w.count("target: deleted", 1)
 		w.note("another hand deletes %s from %d on", s.Measurement, s.Time)

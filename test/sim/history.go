@@ -331,11 +331,15 @@ func (h *history) settle() error {
 		return r
 	}
 	unseen := h.blind
-	r := pass(true)
-	if strings.Contains(strings.Join(r.Errors, " "), "waiting until") { // the restart is found only now
-		time.Sleep(65 * time.Minute)
-		r = pass(true)
+	waited := func() engine.Report {
+		r := pass(true)
+		if strings.Contains(strings.Join(r.Errors, " "), "waiting until") { // the restart is found only now
+			time.Sleep(65 * time.Minute)
+			r = pass(true)
+		}
+		return r
 	}
+	r := waited()
 	if !r.Complete() {
 		r = pass(true)
 	}
@@ -351,7 +355,7 @@ func (h *history) settle() error {
 		// verify or the next scrub finds it.
 		h.note("verify found %v", v.Differences)
 		h.count("verify found what counts cannot show", 1)
-		pass(true)
+		waited()
 		if v, err = h.mirror.Verify(context.Background(), true); err != nil {
 			return err
 		}

@@ -49,6 +49,7 @@ type world struct {
 	log      []string
 	trace    trace
 	seen     [2]*state // the newest of each side
+	texts    []int64   // when another hand wrote a text into v of m1: the shard takes no other type any more, though the text be deleted
 	settings engine.Settings
 	compress bool
 	tokens   [2]atomic.Pointer[string] // what influxmirror logs in with, of each side
@@ -340,6 +341,9 @@ func (w *world) owed(before int64, values bool) []string {
 			}
 		}
 		return 0
+	}
+	for _, t := range w.texts {
+		types[field{"m1", "v", groupOf(t)}] = "string"
 	}
 	for _, s := range all {
 		types[field{s.Measurement, s.Field, groupOf(s.Time)}] = fmt.Sprintf("%T", s.Value)
