@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"influxmirror/internal/engine"
+	"influxmirror/internal/ledger"
 	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
 )
@@ -20,31 +22,63 @@ const (
 	keptList    = 20  // files that are damaged, measurements that cannot be read
 )
 
-// reportsNote is where the reports of verify are kept beside a mirror's proofs, the newest first.
+// reportsNote is where the reports of verify are kept with a mirror's proofs, the newest first.
 func reportsNote(name string) string { return "verify " + name }
 
-// file keeps a report of verify, and lets go of all but the newest. It is told to the ledger even after a signal. Beside a process that has the lock
-// nothing is kept, which was said when the site was opened.
+// leftReports are those of a verify beside the process that has the lock: they lie beside the ledger.
+type leftReports struct {
+	Pair    string // key
+	Reports []verdictDoc
+}
+
+// file keeps a report of verify, and lets go of all but the newest. It is kept even after a signal.
 func (w *wired) file(ctx context.Context, d verdictDoc) error {
-	if w.site.lock == nil || w.memory.pair == nil {
-		return nil
+	pair, name := w.memory.pair, reportsNote(w.cfg.Name)
+	if pair == nil {
+		return errors.New("nothing is remembered of this mirror yet")
 	}
 	ctx = context.WithoutCancel(ctx)
+	if w.site.lock == nil {
+		left, err := w.site.left(name, pair)
+		if err != nil {
+			return err
+		}
+		return ledger.SetBeside(w.site.dir, name, leftReports{pair.Key(), newest(left, d.bounded())})
+	}
 	var all []verdictDoc
-	if _, err := w.memory.pair.State(ctx, reportsNote(w.cfg.Name), &all); err != nil {
+	if _, err := pair.State(ctx, name, &all); err != nil {
 		return err
 	}
-	all = append([]verdictDoc{d.bounded()}, all...)
-	return w.memory.pair.SetState(ctx, reportsNote(w.cfg.Name), all[:min(len(all), keptReports)])
+	return pair.SetState(ctx, name, newest(all, d.bounded()))
+}
+
+// left returns what a verify left beside the ledger, of this pair.
+func (s *site) left(name string, pair *ledger.Pair) ([]verdictDoc, error) {
+	var left leftReports
+	if _, err := ledger.Beside(s.dir, name, &left); err != nil || left.Pair != pair.Key() {
+		return nil, err
+	}
+	return left.Reports, nil
 }
 
 // reports returns the reports that are kept of a mirror, the newest first.
 func (s *site) reports(ctx context.Context, name string) (all []verdictDoc, err error) {
 	pair, err := s.pairOf(ctx, name)
-	if err == nil && pair != nil {
-		_, err = pair.State(ctx, reportsNote(name), &all)
+	if err != nil || pair == nil {
+		return nil, err
 	}
-	return all, err
+	if _, err := pair.State(ctx, reportsNote(name), &all); err != nil {
+		return nil, err
+	}
+	left, err := s.left(reportsNote(name), pair)
+	return newest(all, left...), err
+}
+
+// newest joins reports, the newest first, and keeps as many as are kept.
+func newest(all []verdictDoc, more ...verdictDoc) []verdictDoc {
+	out := slices.Concat(more, all)
+	slices.SortStableFunc(out, func(a, b verdictDoc) int { return strings.Compare(b.Made, a.Made) })
+	return out[:min(len(out), keptReports)]
 }
 
 // bounded is the report as it is kept: the whole table, without the samples, and no longer than it has to be.

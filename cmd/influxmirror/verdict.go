@@ -20,7 +20,8 @@ type verdictDoc struct {
 	Error       string            `json:"error,omitempty"`
 	Result      string            `json:"result,omitempty"`
 	Damaged     []damageDoc       `json:"damaged,omitempty"`
-	Time        string            `json:"time,omitempty"`
+	Time        string            `json:"time,omitempty"` // by the source's clock
+	Made        string            `json:"made,omitempty"` // by the local one, to the nanosecond
 	Source      *endDoc           `json:"source,omitempty"`
 	Target      *endDoc           `json:"target,omitempty"`
 	Rows        map[string]rowDoc `json:"rows,omitempty"`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [MIRROR… | SOURCE TARGET]",
 		Short: "Compare both sides and report; writes to neither",
 		Long: `Compare both sides and report. verify writes to neither of the buckets that it compares. What it finds becomes work for the next pass, and its
-report is kept in the ledger, the last 20 of each mirror: influxmirror status. One point of it goes into the mirror's log bucket (measurement
+report is kept in the state directory, the last 20 of each mirror: influxmirror status. One point of it goes into the mirror's log bucket (measurement
 verify), unless that is none; verify neither fails nor waits where that cannot be written.`,
 		Example: examples("verify", " --full"),
 	}
@@ -110,10 +111,10 @@ func (s *site) verifyOne(ctx context.Context, m *config.Mirror, how verifying, a
 		}
 	}
 	d := document(v, m, word, code, how.explain, extra)
-	d.Damaged, d.Full = damage, full
+	d.Damaged, d.Full, d.Made = damage, full, time.Now().UTC().Format("2006-01-02T15:04:05.000000000Z")
 	actions.point(verifyPoint(m.Name, v, d))
 	if err := w.file(ctx, d); err != nil {
-		s.warn("%s: the report is not kept in the ledger: %v", m.Name, err)
+		s.warn("%s: the report is not kept: %v", m.Name, err)
 	}
 	if s.flags.json {
 		return d, nil

@@ -83,7 +83,7 @@ func (a *app) open(cfg *config.Config, want access) (*site, error) {
 		held := (*ledger.HeldError)(nil)
 		switch {
 		case errors.As(err, &held) && want == either:
-			a.warn("another influxmirror is running (%s): what is found here is not remembered, and the report not kept", heldBy(held))
+			a.note("another influxmirror is running (%s): it is not told what is found here", heldBy(held))
 		case errors.As(err, &held):
 			return nil, withCode(exitHeld, fmt.Errorf("another influxmirror is running with the state directory %s (%s); "+
 				"it does this work; plan, verify and status work beside it", s.dir, heldBy(held)))
