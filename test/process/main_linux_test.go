@@ -12,7 +12,7 @@ import (
 
 var (
 	kills  = flag.Int("kills", 10, "how often the program is killed")
-	faults = flag.Int("faults", 12, "how many runs in which a system call fails")
+	faults = flag.Int("faults", 8, "how many runs in which a system call fails")
 	asleep = flag.Duration("asleep", 2*time.Second, "how long the program, or a server, is stopped before it goes on; a minute and more is longer than every time-out")
 	seed   = flag.Uint64("seed", 1, "of everything that is drawn")
 )
@@ -22,6 +22,11 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given { // those that are parallel wait most of the time
+		_ = flag.Set("test.parallel", "8")
+	}
 	dir, err := os.MkdirTemp("", "influxmirror-process-")
 	if err != nil {
 		panic(err)

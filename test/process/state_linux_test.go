@@ -54,11 +54,11 @@ func TestStateUnderTheService(t *testing.T) {
 					return true
 				default:
 				}
-				if c.busy && time.Since(began) < 10*time.Second { // then it has to settle
+				if c.busy && time.Since(began) < 5*time.Second { // then it has to settle
 					p.src.Write(bucket, p.line(p.rnd.IntN(4), p.begun.UnixNano()-p.rnd.Int64N(int64(3*week))))
 					time.Sleep(50 * time.Millisecond)
 				}
-				return !c.ends && time.Since(began) > 10*time.Second && p.equal()
+				return !c.ends && time.Since(began) > 6*time.Second && p.equal()
 			})
 			select {
 			case <-s.done:
