@@ -122,7 +122,10 @@ func (m *Mirror) again(ctx context.Context, until time.Time, t plan.Transfer, fn
 func spread(pause time.Duration, who ...any) time.Duration {
 	h := fnv.New64a()
 	fmt.Fprint(h, who...)
-	return pause/2 + time.Duration(float64(pause)*float64(h.Sum64()>>11)/(1<<53))
+	n := h.Sum64() // whose high bits hardly know the last byte
+	n = (n ^ n>>33) * 0xff51afd7ed558ccd
+	n = (n ^ n>>33) * 0xc4ceb9fe1a85ec53
+	return pause/2 + time.Duration(float64(pause)*float64((n^n>>33)>>11)/(1<<53))
 }
 
 const (

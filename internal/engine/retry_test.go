@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -83,5 +84,20 @@ func TestShares(t *testing.T) {
 		if s.holds([]byte("m v=1 5\n")) != s.holds([]byte("m v=2i 5\n")) {
 			t.Error("two values of one place are in two shares")
 		}
+	}
+}
+
+// TestSpread: who waits decides how long, up to a half more or less.
+func TestSpread(t *testing.T) {
+	seen := map[time.Duration]bool{}
+	for i := range 1000 {
+		d := spread(time.Minute, "m", i)
+		if d < time.Minute/2 || d >= 3*time.Minute/2 || d != spread(time.Minute, "m", i) {
+			t.Fatalf("%d waits %v", i, d)
+		}
+		seen[d.Round(time.Second)] = true
+	}
+	if len(seen) < 55 {
+		t.Errorf("only %d different pauses", len(seen))
 	}
 }
