@@ -169,10 +169,9 @@ func TestBug(t *testing.T) {
 	met := 0
 	for n := range *faults {
 		p := newPlace(t, uint64(4000+n))
-		of, before := all.n, []claim(nil)
+		of := all.n
 		if n%2 == 1 {
 			p.want(0, "sync")
-			before = p.claims()
 			p.edit()
 			of = behind.n
 		}
@@ -196,7 +195,7 @@ func TestBug(t *testing.T) {
 		if n == 0 {
 			t.Logf("%v\n%s", err, said)
 		}
-		p.untrue(before, p.claims())
+		p.untrue(p.changed, p.claims())
 		p.honest()
 		p.settles()
 		if t.Failed() {

@@ -30,7 +30,6 @@ func TestCallsFail(t *testing.T) {
 	done, ended, void, again := 0, map[string]int{}, 0, 0
 	for n := uint64(1000); done < *faults && !t.Failed(); n++ {
 		p := newPlace(t, n)
-		var before []claim
 		for life := 0; life < lives && done < *faults && !t.Failed(); {
 			how, said, code, fired := p.failOnce(as[min(life, 1)].calls, again)
 			p.untraced()
@@ -41,7 +40,6 @@ func TestCallsFail(t *testing.T) {
 					t.Fatalf("%d runs ended before a call failed", void)
 				}
 				p.settles()
-				before = p.claims()
 				p.edit()
 				continue
 			}
@@ -62,11 +60,10 @@ func TestCallsFail(t *testing.T) {
 			case !strings.Contains(said, "nothing is lost"):
 				t.Error("it does not say what to do")
 			}
-			p.untrue(before, p.claims())
+			p.untrue(p.changed, p.claims())
 			if !t.Failed() {
 				p.settles()
 			}
-			before = p.claims()
 			p.edit()
 		}
 	}

@@ -130,7 +130,7 @@ func (p *place) refused(said string, code int) {
 	if code != 11 || !strings.Contains(said, "no space in "+p.state) || !strings.Contains(said, "make room") {
 		p.t.Errorf("exit %d, want 11 with words:\n%s", code, said)
 	}
-	p.untrue(nil, p.claims())
+	p.untrue(p.changed, p.claims())
 }
 
 func fullBeforeSync(p *place, d disk) {
@@ -160,7 +160,7 @@ func fullDuringRun(p *place, d disk) {
 	d.fillAt(spot{"target", writeAnswered}, 8)
 	c := p.start("run")
 	p.says(c, "no space in "+p.state, 1)
-	p.untrue(nil, p.claims())
+	p.untrue(p.changed, p.claims())
 	d.makeRoom()
 	p.says(c, "in sync, lag", 1)
 	p.identical()
@@ -181,7 +181,7 @@ func fullDuringRecheck(p *place, d disk) {
 	d.fillAt(spot{"target", readAnswered}, 5)
 	c := p.start("run")
 	p.says(c, "no space in "+p.state, 1)
-	p.untrue(nil, p.claims())
+	p.untrue(p.changed, p.claims())
 	d.makeRoom()
 	p.says(c, "in sync, lag", 1)
 	p.identical()

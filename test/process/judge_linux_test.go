@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/bits"
 	"os"
@@ -129,28 +128,24 @@ func (p *place) claims() []claim {
 	return out
 }
 
-// untrue fails for every claim that was not made before and is not so. Nobody but the program writes while it runs, so that what a claim says of
-// its own time is so still.
-func (p *place) untrue(before, now []claim) (news int) {
+// untrue fails for every claim of since or later that is not so. Nobody but the program writes while it runs, so that what a claim says of its own
+// time is so still; what it says of a time before the last change is not judged.
+func (p *place) untrue(since int64, all []claim) (judged int) {
 	p.t.Helper()
-	known := map[string]bool{}
-	for _, c := range before {
-		known[fmt.Sprint(c)] = true
-	}
 	src, dst := p.contents(p.src), p.contents(p.dst)
-	for _, c := range now {
+	for _, c := range all {
 		if !c.Holds() {
 			p.t.Errorf("a proof that does not hold: %q %v", c.measurement, c.Proof)
 		}
-		if known[fmt.Sprint(c)] {
+		if c.AsOf < since {
 			continue
 		}
-		news++
+		judged++
 		if a, b := fingerprint(src, c.measurement, c.Window), fingerprint(dst, c.measurement, c.Window); a != c.Source || b != c.Target {
-			p.t.Errorf("a proof that is not true: %q %s: it says %v / %v, and it is %v / %v", c.measurement, c.Window, c.Source, c.Target, a, b)
+			p.t.Errorf("a proof that is not true: %q %s as of %s: it says %v / %v, and it is %v / %v", c.measurement, c.Window, mirror.FormatTime(c.AsOf), c.Source, c.Target, a, b)
 		}
 	}
-	return news
+	return judged
 }
 
 // honest asks verify what it finds now, and fails when it is told of equality where there is none.
@@ -174,6 +169,6 @@ func (p *place) settles() {
 		}
 	}
 	p.identical()
-	p.untrue(nil, p.claims())
+	p.untrue(0, p.claims())
 	p.want(0, "verify", "--full")
 }

@@ -57,7 +57,6 @@ func TestKilled(t *testing.T) {
 	done, void, again, proven := map[string]int{}, 0, 0, 0
 	for n := uint64(1); sum(done) < *kills && !t.Failed(); n++ {
 		p := newPlace(t, n)
-		var before []claim // what was proven before the last change
 		for life := 0; life < lives && sum(done) < *kills && !t.Failed(); {
 			how, ok := p.killOnce(as[min(life, 1)], sum(done), again)
 			p.untraced()
@@ -69,7 +68,6 @@ func TestKilled(t *testing.T) {
 					t.Fatalf("%d runs ended before they were killed, the last one at %s", void, how)
 				}
 				p.identical() // it came to its end
-				before = p.claims()
 				p.edit()
 				continue
 			}
@@ -77,7 +75,7 @@ func TestKilled(t *testing.T) {
 			kind, _, _ := strings.Cut(how, ":")
 			done[kind]++
 			now := p.claims()
-			if p.untrue(before, now) > 0 {
+			if p.untrue(p.changed, now) > 0 {
 				proven++
 			}
 			if t.Failed() {
@@ -93,7 +91,6 @@ func TestKilled(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("place %d, killed at %s", n, how)
 			}
-			before = p.claims()
 			p.edit()
 		}
 		p.settles()

@@ -33,6 +33,7 @@ type place struct {
 	src, dst *influxtest.Server
 	taps     [2]*tap
 	begun    time.Time // no sample is newer
+	changed  int64     // when something was last changed: no claim of that second or later is of what was before
 	argv     []string  // what the program is run under
 }
 
@@ -116,8 +117,12 @@ func (p *place) edit() {
 	}
 }
 
-// change writes new, late and overwritten points to the source, and another value into the target.
+// change writes new, late and overwritten points to the source, and another value into the target. The servers' dates have whole seconds: it begins
+// with one.
 func (p *place) change() {
+	next := time.Now().Truncate(time.Second).Add(time.Second)
+	time.Sleep(time.Until(next))
+	p.changed = next.UnixNano()
 	now := p.begun.UnixNano()
 	var lines []string
 	for range 60 {

@@ -78,7 +78,7 @@ func TestStateUnderTheService(t *testing.T) {
 			said := p.want(0, "sync")
 			t.Log(strings.ReplaceAll(said, p.dir, "…"))
 			p.identical()
-			p.untrue(nil, p.claims())
+			p.untrue(p.changed, p.claims())
 			p.want(0, "verify", "--full")
 		})
 	}
@@ -101,7 +101,7 @@ func TestSecondService(t *testing.T) {
 	said := p.want(0, "sync")
 	t.Log(said)
 	p.identical()
-	p.untrue(nil, p.claims())
+	p.untrue(p.changed, p.claims())
 }
 
 func (p *place) must(err error) {

@@ -103,7 +103,6 @@ func TestToldToStop(t *testing.T) {
 				p.want(0, "sync")
 				args = append(args, "--full")
 			}
-			before := p.claims()
 			reached, over := make(chan struct{}), make(chan struct{})
 			p.tell(func(s spot, n int) bool {
 				if s == c.at && n == 2 {
@@ -127,7 +126,7 @@ func TestToldToStop(t *testing.T) {
 			close(over)
 			p.tell(nil)
 			p.quiet()
-			p.untrue(before, p.claims())
+			p.untrue(p.changed, p.claims())
 			p.settles()
 		})
 	}
