@@ -144,16 +144,18 @@ func (p *plan) resolve() {
 				p.fields[f] = t
 			}
 		}
-		for _, se := range m.series {
-			for _, t := range se.tags {
-				p.tags[t.Key] = struct{}{}
-			}
+		for _, k := range m.tagKeys() {
+			p.tags[k] = struct{}{}
 		}
 	}
 	if found && p.version == V1 {
 		// The index of 1.x as shipped is one for all shards of a database.
-		for _, k := range p.index.tagKeys(p.name) {
-			p.tags[k] = struct{}{}
+		for _, g := range p.index.groups {
+			if m := g.measurements[p.name]; m != nil {
+				for _, k := range m.tagKeys() {
+					p.tags[k] = struct{}{}
+				}
+			}
 		}
 	}
 }

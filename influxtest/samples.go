@@ -56,7 +56,7 @@ func (m *measurement) seriesOf(p point) *series {
 	if s == nil {
 		s = &series{key: p.key, tags: p.tags, cols: map[string]*column{}}
 		m.series[p.key] = s
-		m.order = nil
+		m.order, m.keys = nil, nil
 	}
 	return s
 }
@@ -146,7 +146,7 @@ func (s *Server) Delete(bucket, measurement string, start, stop int64) {
 				}
 				if left == 0 {
 					delete(m.series, key)
-					m.order = nil
+					m.order, m.keys = nil, nil
 				}
 			}
 			if len(m.series) == 0 {

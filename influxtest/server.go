@@ -1,7 +1,6 @@
 package influxtest
 
 import (
-	"compress/gzip"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // A Version is the kind of server to imitate.

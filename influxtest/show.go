@@ -139,9 +139,11 @@ func (b *bucket) allSeries(name string) []*series {
 
 func (b *bucket) tagKeys(name string) []string {
 	all := map[string]bool{}
-	for _, se := range b.allSeries(name) {
-		for _, t := range se.tags {
-			all[t.Key] = true
+	for _, g := range b.groups {
+		if m := g.measurements[name]; m != nil {
+			for _, k := range m.tagKeys() {
+				all[k] = true
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(all))

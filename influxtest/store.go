@@ -1,6 +1,7 @@
 package influxtest
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -44,6 +45,7 @@ type measurement struct {
 	fields map[string]influxql.DataType
 	series map[string]*series
 	order  []*series // by key; nil when stale
+	keys   []string  // of tags, in any order; nil when stale
 }
 
 type series struct {
@@ -110,6 +112,20 @@ func (m *measurement) inOrder() []*series {
 		sort.Slice(m.order, func(i, j int) bool { return m.order[i].key < m.order[j].key })
 	}
 	return m.order
+}
+
+// tagKeys lists the keys of the tags, in any order.
+func (m *measurement) tagKeys() []string {
+	if m.keys == nil {
+		all := map[string]struct{}{}
+		for _, se := range m.series {
+			for _, t := range se.tags {
+				all[t.Key] = struct{}{}
+			}
+		}
+		m.keys = slices.AppendSeq(make([]string, 0, len(all)), maps.Keys(all))
+	}
+	return m.keys
 }
 
 func (c *column) add(t int64, v any) {

@@ -1,12 +1,13 @@
 package influxtest
 
 import (
-	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // A refusal is why a write did not store everything: what was left out, if anything at all was stored, or a line that did not parse.

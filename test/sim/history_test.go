@@ -98,7 +98,7 @@ func TestKeptSeeds(t *testing.T) {
 
 // live lives through histories, as many at a time as there are processors.
 func live(t *testing.T, test string, from, n uint64, steps int) {
-	defer debug.SetGCPercent(debug.SetGCPercent(800)) // worlds are small, and thrown away
+	defer debug.SetGCPercent(debug.SetGCPercent(3000)) // worlds are small, and thrown away
 	c := &census{counts: map[string]int{}}
 	began := time.Now()
 	t.Run("all", func(t *testing.T) {
