@@ -17,8 +17,8 @@ import (
 )
 
 var (
-	histories = flag.Uint64("histories", 120, "how many histories to live through")
-	long      = flag.Uint64("long", 0, "how many long histories; a minute each")
+	histories = flag.Uint64("histories", 500, "how many histories to live through")
+	long      = flag.Uint64("long", 2, "how many long histories")
 	length    = flag.Int("length", 200, "steps of a history; a long one has 25 times as many")
 	start     = flag.Uint64("start", 1, "the seed of the first history")
 
