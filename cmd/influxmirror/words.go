@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"influxmirror/internal/mirror"
 )
@@ -116,8 +117,11 @@ func minutes(w mirror.Window) string {
 	return f(w.Start) + "/" + f(w.Stop)
 }
 
-// clean makes a name from a server safe to show.
+// clean makes a name from a server safe to show: as it is, or quoted. No two names are shown alike.
 func clean(s string) string {
+	if !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
+		return strconv.Quote(s)
+	}
 	for _, r := range s {
 		if !strconv.IsPrint(r) {
 			return strconv.Quote(s)
