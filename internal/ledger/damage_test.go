@@ -24,7 +24,7 @@ func damageGroups() map[string]mirror.Group {
 }
 
 // files returns the state directory of a closed ledger, or one that is killed with everything still in its log.
-func files(t *testing.T, closed bool) map[string][]byte {
+func files(t testing.TB, closed bool) map[string][]byte {
 	t.Helper()
 	dir := t.TempDir()
 	l := openTest(t, dir)
