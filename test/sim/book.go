@@ -45,7 +45,7 @@ func newBook() *book {
 
 // load takes what the Ledger behind holds for what was recorded.
 func (b *book) load(ctx context.Context) error {
-	b.groups = map[slot]mirror.Group{}
+	groups := map[slot]mirror.Group{}
 	all, err := b.behind.Summaries(ctx)
 	if err != nil {
 		return err
@@ -55,8 +55,9 @@ func (b *book) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.groups[slot{s.Measurement, s.Window.Start}] = g
+		groups[slot{s.Measurement, s.Window.Start}] = g
 	}
+	b.groups = groups
 	return nil
 }
 

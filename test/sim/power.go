@@ -72,12 +72,11 @@ func (w *world) over(o *outage) error {
 // recollect compares what a ledger holds after an outage with what it acknowledged: all of that has to be there, and nothing else but what it was given
 // and did not come to acknowledge.
 func (w *world) recollect(ctx context.Context) error {
-	w.expected = false
 	was, sent := w.book.groups, w.book.sent
-	w.book.sent = map[slot][]mirror.Group{}
 	if err := w.book.load(ctx); err != nil {
-		return err
+		return err // the next outage came first: what is expected stays so
 	}
+	w.expected, w.book.sent = false, map[slot][]mirror.Group{}
 	same := func(a, b mirror.Group) bool {
 		return slices.Equal(a.Proofs, b.Proofs) && (len(a.Exceptions)+len(b.Exceptions) == 0 || reflect.DeepEqual(a.Exceptions, b.Exceptions))
 	}
