@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ func FuzzText(f *testing.F) {
 	} {
 		f.Add(s, "aab")
 	}
+	f.Add("*ab", "aab")
+	f.Add("a*ba?a", "abababa")
 	dir := write(f, "influxmirror.yaml", small, "configs", "[home]\n  url = \"http://10.8.0.2:8086\"\n  token = \"tok-1\"\n  org = \"lab\"\n", "station.token", "st-4711", "home.token", "ho-4711")
 	vars := map[string]string{"HOME": dir, "INFLUX_CONFIGS_PATH": filepath.Join(dir, "configs"), "X": fuzzPassword, "EMPTY": "", "T": "t", "TOKEN": "t"}
 	cfg, err := Load(filepath.Join(dir, "influxmirror.yaml"), environ(vars))
@@ -80,7 +83,7 @@ func checkAddress(t *testing.T, r Resolver, text string, words func(string, erro
 			t.Fatalf("%q is %+v", text, ref)
 		}
 		return
-	case ref.Bucket == "" || strings.ContainsFunc(ref.Bucket, func(r rune) bool { return !unicode.IsPrint(r) }) || e.URL == nil || e.URL.User != nil || e.URL.Host == "" || e.URL.RawQuery != "":
+	case ref.Bucket == "" || strings.ContainsFunc(ref.Bucket, func(r rune) bool { return !unicode.IsPrint(r) }) || e.URL == nil || e.URL.User != nil || e.URL.Host == "" || e.URL.RawQuery != "" || !isPort(e.URL.Port()):
 		t.Fatalf("%q is %+v of %+v", text, ref, e.URL)
 	case NeedsConfig(text) != (r.Config.Endpoint(e.Name) == e):
 		t.Fatalf("%q needs a config, or not: %+v", text, ref)
@@ -91,6 +94,11 @@ func checkAddress(t *testing.T, r Resolver, text string, words func(string, erro
 			t.Fatalf("%q is %q and %q, which is %v: %v", text, e.Address(), ref.Bucket, again, err)
 		}
 	}
+}
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return s == "" || err == nil && n > 0 && n < 1<<16
 }
 
 var goDuration = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
@@ -157,6 +165,9 @@ func checkHeaders(t *testing.T, text string, words func(string, error)) {
 		t.Fatal(err)
 	}
 	for k, v := range h {
+		if strings.ContainsFunc(strings.Join(v, ""), func(r rune) bool { return r > '~' }) {
+			t.Fatalf("%q is more than ASCII", v)
+		}
 		req.Header[k] = v
 	}
 	var wire bytes.Buffer

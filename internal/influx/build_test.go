@@ -164,7 +164,7 @@ func build(script []byte) (out built) {
 		for _, row := range o.rows {
 			if out.wide {
 				for _, t := range o.tags {
-					if t.Value == "" {
+					if t.Value == "" && len(row)%2 == 0 { // an absent tag, either way
 						row = append(row, nil)
 					} else {
 						row = append(row, t.Value)

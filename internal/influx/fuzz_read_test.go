@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tinylib/msgp/msgp"
+
 	"influxmirror/internal/lineproto"
 	"influxmirror/internal/mirror"
 )
@@ -159,6 +161,21 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(reply(5, with(plan1, func(t *fakeTable) {
 		t.columns, t.rows = []string{"QUERY PLAN", "x"}, [][]any{{"NUMBER OF SHARDS: 1", []any{"AUXILIARY FIELDS: v::float", "x"}}}
 	}), count1, sample1, countNow1), false)
+	// One document a statement; then some are left out, or come in another order.
+	var each [][]byte
+	for i, t := range []fakeTable{plan1, count1, sample1, countNow1, {statement: 4}} {
+		b := msgp.AppendArrayHeader(msgp.AppendString(msgp.AppendMapHeader(nil, 1), "results"), 1)
+		each = append(each, appendResult(b, i, map[bool][]fakeTable{true: {t}}[i < 4]))
+	}
+	f.Add(bytes.Join(each, nil), false)
+	long := reply(5, with(plan1, func(t *fakeTable) {
+		t.rows = [][]any{{"AUXILIARY FIELDS: v::string"}, {"NUMBER OF SHARDS: 1"}}
+	}), count1, with(sample1, func(t *fakeTable) { t.rows = [][]any{{int64(5), "here"}} }))
+	f.Add(bytes.Replace(long, []byte("\xa4here"), []byte("\xdb\x01\xf0\x00\x00here"), 1), false) // it claims 31 MiB, and does not bring them
+	f.Add(slices.Concat(each[0], each[1], each[3], each[4]), false)
+	f.Add(slices.Concat(each[0], each[4]), false)
+	f.Add(slices.Concat(each[1], each[0], each[2], each[3], each[4]), false)
+	f.Add(slices.Concat(each[0], each[1], each[2], each[2], each[3], each[3], each[4]), false)
 	for _, s := range [][]byte{{0x25, 0, 0, 1, 3, 0}, {0x3f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}} {
 		a := build(s)
 		f.Add(a.body, a.wide)
@@ -187,6 +204,7 @@ const (
 // FuzzRead: a good answer is read as what it says, in either form; one that was spoiled in one place is an error, or what it says now. A lost or doubled row
 // is never taken, nor is an answer that was cut off, nor a packed one that is not as it was.
 func FuzzRead(f *testing.F) {
+	f.Add([]byte{1, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0}, byte(whole), uint16(0), byte(0)) // a tag that is an empty text
 	for way := range ways {
 		f.Add([]byte{0, 0, 2, 0, 0, 1, 1, 4, 2, 2, 1, 3, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, byte(way), uint16(77), byte(1))
 		f.Add([]byte("\x01\x01\x00\x04\x02\x02\x02\x03ab\x03\x01\x00\x05hello\x00\x04\"\\\n,"), byte(way), uint16(200), byte(0x80))

@@ -297,7 +297,7 @@ func checkTunnel(t *testing.T, socks bool, body []byte) {
 		return
 	}
 	if !socks {
-		if !bytes.HasPrefix(body, []byte("HTTP/1.")) || !bytes.HasPrefix(body[min(8, len(body)):], []byte(" 200")) {
+		if !bytes.HasPrefix(body, []byte("HTTP/1.")) || !bytes.HasPrefix(body[min(8, len(body)):], []byte(" 200")) || !bytes.HasSuffix(body, []byte("\n\r\n")) && !bytes.HasSuffix(body, []byte("\n\n")) {
 			t.Fatalf("%q is taken for a tunnel", body)
 		}
 		return
