@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"modernc.org/sqlite"
@@ -60,12 +61,20 @@ func passes(dir string, err error) bool {
 	return noSpace(dir)
 }
 
+// misfit reports whether a column held a value of a type that no STRICT table keeps there: a page is where another belongs. Package sql has no type for that.
+func misfit(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "sql: Scan error on column index ")
+}
+
 // asDamage turns what SQLite says of a file that is no sound ledger into ErrDamaged. Only for statements that are right
 // for every sound ledger, so that SQLITE_ERROR (no such table, unsupported format) speaks of the file and not of them.
 func asDamage(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT,
 		sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if misfit(err) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if e := (*sqlite.Error)(nil); errors.As(err, &e) && e.Code() == sqlite3.SQLITE_READONLY_ROLLBACK {
@@ -78,7 +87,7 @@ func asDamage(err error) error {
 // damaged reports whether err says that the file is damaged, whatever was done.
 func damaged(err error) bool {
 	c := code(err)
-	return errors.Is(err, ErrDamaged) || c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB
+	return errors.Is(err, ErrDamaged) || c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB || misfit(err)
 }
 
 // wrap says what was done and classifies what went wrong with dir's disk or file.
@@ -110,6 +119,9 @@ func classify(dir string, err error) error {
 		}
 		return ErrDisk
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return ErrDamaged
+	}
+	if misfit(err) {
 		return ErrDamaged
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
