@@ -295,32 +295,16 @@ func (b *wholeBody) broken(err error) error {
 
 func (b *wholeBody) Close() error { return b.closer.Close() }
 
-// An answer that brings less than dripBytes in dripTime of waiting for it is given up: it would hold a worker for ever.
-const (
-	dripTime  = 2 * time.Minute
-	dripBytes = 4 << 10
-)
-
 // counting counts the bytes of an answer as they come.
 type counting struct {
 	io.Reader
-	n      *atomic.Int64
-	waited time.Duration // in reads since got was 0
-	got    int
-	all    int64
+	n   *atomic.Int64
+	all int64
 }
 
 func (r *counting) Read(p []byte) (int, error) {
-	began := time.Now()
 	n, err := r.Reader.Read(p)
 	r.n.Add(int64(n))
-	r.got += n
 	r.all += int64(n)
-	if r.waited += time.Since(began); r.waited > dripTime {
-		if r.got < dripBytes && err == nil {
-			return 0, fmt.Errorf("only %d bytes came in %s", r.got, r.waited.Round(time.Second))
-		}
-		r.waited, r.got = 0, 0
-	}
 	return n, err
 }

@@ -204,24 +204,6 @@ func networkText(err error) error {
 	return err
 }
 
-// idleConn gives up on a peer that says nothing for idleTimeout while nothing is sent.
-type idleConn struct{ net.Conn }
-
-func (c *idleConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *idleConn) Write(b []byte) (int, error) {
-	// The transport is reading all the while: it has the same patience once this is sent.
-	if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
 // farAway is how long a ping takes at least where packing pays although the address is this machine's: a server that really runs here answers
 // sooner, and behind a tunnel that is as quick as this nothing is gained by packing.
 const farAway = 5 * time.Millisecond
