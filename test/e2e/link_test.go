@@ -52,7 +52,7 @@ func deeper(s *scene, n int, deep, broad string) {
 
 // until does what the service does: Pass after Pass, waiting out what time can mend, until everything is proven. after, if set, is
 // called after each Pass, whatever came of it.
-func (s *scene) until(patience time.Duration, after func(error)) (passes int) {
+func (s *scene) until(patience time.Duration, after func(engine.Report, error)) (passes int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
@@ -69,80 +69,13 @@ func (s *scene) until(patience time.Duration, after func(error)) (passes int) {
 		}
 		s.t.Logf("pass %d: %v done %d left %d written %d %v", passes, r.Reasons, r.Done, r.Left, r.Written, err)
 		if after != nil {
-			after(err)
+			after(r, err)
 		}
 		if err == nil && r.Complete() {
 			return passes
 		}
 		pause(200 * time.Millisecond) // Run would wait for a second and more
 	}
-}
-
-// The link is cut fifty times in one first copy, while samples come and while they are sent, in each way a link can break.
-func TestLinkCut(t *testing.T) {
-	t.Parallel()
-	s := newScene(t, buckets{})
-	deep(s, 50_000)
-	src, dst := s.between()
-	const cuts = 120 // at most, at each end; fifty have to fire
-	rnd := rand.New(rand.NewPCG(1, 2))
-	kinds := []proxy.Kind{proxy.Cut, proxy.Reset, proxy.Truncate}
-	// A connection serves requests until its fault.
-	src.Plan(func(n int) proxy.Fault {
-		if n >= cuts {
-			return proxy.Fault{}
-		}
-		return proxy.Fault{Kind: kinds[n%3], Dir: proxy.Down, After: 200 + rnd.Int64N(40_000), When: "EXPLAIN+SELECT"} // a read
-	})
-	dst.Plan(func(n int) proxy.Fault {
-		if n >= cuts {
-			return proxy.Fault{}
-		}
-		f := proxy.Fault{Kind: kinds[n%3], Dir: proxy.Up, After: rnd.Int64N(50_000), When: "POST /api/v2/write"}
-		if n%4 == 0 { // the answer is lost, what was written is stored
-			f = proxy.Fault{Kind: kinds[n/4%2], Dir: proxy.Down, When: "POST /api/v2/write"}
-		}
-		return f
-	})
-	s.start()
-	began := time.Now()
-	passes := s.until(2*time.Minute, func(error) { s.proofs(proofsMayBeMissing) })
-	var fired int
-	for _, k := range kinds {
-		a, b := src.Fired(k), dst.Fired(k)
-		t.Logf("%s: %d at the source, %d at the target", k, a, b)
-		if a == 0 || b == 0 {
-			t.Errorf("%s never fired at one end", k)
-		}
-		fired += a + b
-	}
-	if fired < 50 {
-		t.Errorf("%d faults fired, want 50", fired)
-	}
-	t.Logf("%d cuts, %d passes, %v", fired, passes, time.Since(began).Round(time.Second))
-	s.identical(always)
-	s.verdict("IDENTICAL")
-	s.proofs(100)
-}
-
-// A link that is up three seconds of nine, slow and late, gets there.
-func TestLinkNowAndThen(t *testing.T) {
-	t.Parallel()
-	s := sceneOn(t, servers.Start(t, servers.V2), servers.Start(t, servers.V2), buckets{})
-	deep(s, 24_000)
-	src, _ := s.between()
-	src.SetLink(proxy.Link{Latency: 30 * time.Millisecond, Rate: 60_000, Up: 3 * time.Second, Cycle: 6 * time.Second})
-	s.compress = true
-	s.start()
-	began := time.Now()
-	passes := s.until(150*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
-	if src.Fired(proxy.Refuse) == 0 {
-		t.Error("the link was never down when it was needed")
-	}
-	t.Logf("%d passes, %v", passes, time.Since(began).Round(time.Second))
-	src.SetLink(proxy.Link{})
-	s.identical(always)
-	s.proofs(100)
 }
 
 // A link so slow that looking takes longer than the pause between two Passes starves nobody.
@@ -179,35 +112,6 @@ func TestServiceOnSlowLink(t *testing.T) {
 	s.proofs(20)
 }
 
-// A connection that stands still is given up, and nothing of it counts.
-func TestLinkStall(t *testing.T) {
-	t.Parallel()
-	s := newScene(t, buckets{})
-	deep(s, 2000)
-	src, dst := s.between()
-	src.Plan(func(n int) proxy.Fault {
-		if n == 0 {
-			return proxy.Fault{Kind: proxy.Stall, After: 0, When: "POST /query"}
-		}
-		return proxy.Fault{}
-	})
-	dst.Plan(func(n int) proxy.Fault {
-		if n <= 1 {
-			return proxy.Fault{Kind: proxy.Stall, Dir: proxy.Down, When: "POST /api/v2/write"}
-		}
-		return proxy.Fault{}
-	})
-	s.start()
-	began := time.Now()
-	s.until(150*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
-	if src.Fired(proxy.Stall) == 0 || dst.Fired(proxy.Stall) == 0 {
-		t.Error("a stall never fired")
-	}
-	t.Logf("%v", time.Since(began).Round(time.Second))
-	s.identical(always)
-	s.proofs(20)
-}
-
 // Either server is killed as by kill -9 during the first copy, again and again, and comes back; then once more with the mirror in step.
 func TestServersKilled(t *testing.T) {
 	t.Parallel()
@@ -221,6 +125,7 @@ func TestServersKilled(t *testing.T) {
 	s.start()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	victims := []*servers.Server{s.dst, s.src, s.dst, s.src, s.dst, s.dst}
+	victims = victims[:max(3, min(len(victims), *howManyKills/2))]
 	killed := 0
 	for i, v := range victims {
 		deeper(s, 2000, fmt.Sprint("deep ", i), fmt.Sprint("broad ", i)) // there is always something to copy
@@ -264,10 +169,10 @@ func TestServersKilled(t *testing.T) {
 		}
 		s.proofs(proofsMayBeMissing)
 	}
-	if killed < 4 {
+	if killed < len(victims)-2 {
 		t.Errorf("only %d of %d kills fell into a pass", killed, len(victims))
 	}
-	s.until(90*time.Second, func(error) { s.proofs(proofsMayBeMissing) })
+	s.until(90*time.Second, func(engine.Report, error) { s.proofs(proofsMayBeMissing) })
 	s.identical(always)
 	s.verdict("IDENTICAL")
 	for _, v := range victims[:2] {

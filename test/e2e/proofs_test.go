@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"slices"
 
 	"influxmirror/internal/ledger"
 	"influxmirror/internal/mirror"
@@ -63,7 +64,13 @@ const (
 // proofs re-reads both buckets and fails for every Proof that is not true: nobody wrote to the source since it was made.
 func (s *scene) proofs(atLeast int) int {
 	s.t.Helper()
-	list := s.recorded() // first: what is proven after this is not judged
+	return s.proofsSince(axisStart, atLeast)
+}
+
+// proofsSince is proofs of those made after an instant, since which nobody wrote.
+func (s *scene) proofsSince(since int64, atLeast int) int {
+	s.t.Helper()
+	list := slices.DeleteFunc(s.recorded(), func(r recorded) bool { return r.AsOf < since }) // first: what is proven after this is not judged
 	if len(list) < atLeast {
 		s.t.Fatalf("%d proofs in the ledger", len(list))
 	}

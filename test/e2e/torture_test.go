@@ -4,6 +4,7 @@ import "testing"
 
 // Everything a server lets one write arrives exactly, is proven once, and is left alone afterwards.
 func TestTorture(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, buckets{})
 	fill(s, newTorture())
 	s.start()

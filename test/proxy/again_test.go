@@ -92,10 +92,13 @@ func TestRepeat(t *testing.T) {
 		}
 	}
 	conn.Close()
-	if n := p.Repeat(); n != 2 || p.Fired(proxy.Keep) != 2 {
+	if n := p.Kept(); n != 2 {
+		t.Errorf("%d were kept", n)
+	}
+	if n := p.Repeat(9); n != 2 || p.Fired(proxy.Keep) != 2 {
 		t.Errorf("%d were repeated", n)
 	}
-	if n := p.Repeat(); n != 0 {
+	if n := p.Repeat(9); n != 0 {
 		t.Errorf("%d were repeated a second time", n)
 	}
 	p.Close()
@@ -136,8 +139,8 @@ func TestEach(t *testing.T) {
 		return proxy.Fault{Kind: proxy.Stall, Dir: proxy.Up, After: 20, When: "WRITE", Each: true}
 	})
 	conn := dial()
-	for range 5 {
-		if n, err := ask(conn, "WRITE small\n", 5*time.Second); n != size || err != nil {
+	for i := range 6 {
+		if n, err := ask(conn, []string{"WRITE small\n", "a question that is large\n"}[i%2], 5*time.Second); n != size || err != nil {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
 	}
@@ -147,7 +150,7 @@ func TestEach(t *testing.T) {
 	conn.Close()
 	p.Close()
 	s.close()
-	if p.Fired(proxy.Stall) != 1 || !strings.HasSuffix(s.text(), "small\nWRITE one that is la") {
+	if p.Fired(proxy.Stall) != 1 || !strings.HasSuffix(s.text(), "large\nWRITE one that is la") {
 		t.Errorf("fired %d times; the server got %q", p.Fired(proxy.Stall), s.text())
 	}
 }

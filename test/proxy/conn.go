@@ -70,6 +70,9 @@ func (c *conn) stream(d Dir, from, to net.Conn) {
 			}
 		} else {
 			c.answered()
+			if c.fault.Each && c.fault.Dir == Up {
+				c.armed.Store(false) // what comes up next is another request
+			}
 			if c.again.Swap(false) {
 				passed = 0
 			}

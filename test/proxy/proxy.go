@@ -39,7 +39,7 @@ const (
 )
 
 // A Fault befalls one connection once After bytes have passed in direction Dir, counted from where When was sent by the client: the
-// first time, or every time if Each is set.
+// first time, or, for each request that has it, anew if Each is set.
 type Fault struct {
 	Kind  Kind
 	Dir   Dir
@@ -157,12 +157,20 @@ func (p *Proxy) Forget() {
 	}
 }
 
-// Repeat sends every request that was kept once more, each on a connection of its own, as a proxy does that was not sure of an answer, and returns
-// how many of them were answered. What comes from then on is kept for the next time.
-func (p *Proxy) Repeat() int {
+// Kept returns how many requests were kept so far, for Repeat.
+func (p *Proxy) Kept() int {
 	p.mu.Lock()
-	kept := p.kept
-	p.kept = nil
+	defer p.mu.Unlock()
+	return len(p.kept)
+}
+
+// Repeat sends the first n of the requests that were kept once more, each on a connection of its own, as a proxy does that was not sure of an answer.
+// It returns how many of them were answered, and keeps none of them any longer.
+func (p *Proxy) Repeat(n int) int {
+	p.mu.Lock()
+	n = min(n, len(p.kept))
+	kept := p.kept[:n]
+	p.kept = p.kept[n:]
 	p.mu.Unlock()
 	answered := 0
 	for _, request := range kept {
