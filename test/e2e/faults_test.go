@@ -55,18 +55,18 @@ var (
 // hazards are ordered so that the first ones of every kind come before the other sides and directions of any.
 var hazards = []hazard{
 	{"cut, reset and truncated", "N3 N4 N6", []string{"target up"}, []proxy.Kind{proxy.Cut, proxy.Reset, proxy.Truncate}, 50, soonOver, (*cell).atBothEnds, nil, nil, false},
-	{"up now and then", "N1 N22", []string{"source down", "target up"}, []proxy.Kind{proxy.Refuse}, 1, 3 * time.Minute, (*cell).nowAndThen, nil, nil, true},
+	{"up now and then", "N1 N22", []string{"source down", "target up"}, []proxy.Kind{proxy.Refuse}, 1, 5 * time.Minute, (*cell).nowAndThen, nil, nil, true},
 	{"stall", "N2", everywhere, []proxy.Kind{proxy.Stall}, 1, 4 * time.Minute, few(proxy.Stall, 2), nil, nil, false},
 	{"old writes repeated", "N20", []string{"target up"}, []proxy.Kind{proxy.Keep}, 1, soonOver, (*cell).keepWrites, nil, (*cell).repeatWrites, false},
 	{"dead connections", "N19", []string{"source up", "target up"}, []proxy.Kind{proxy.Forget}, 3, soonOver, (*cell).forget, nil, nil, false},
-	{"slices", "N10", everywhere, []proxy.Kind{proxy.Slice}, 50, soonOver, (*cell).slices, nil, nil, false},
+	{"slices", "N10", everywhere, []proxy.Kind{proxy.Slice}, 10, soonOver, (*cell).slices, nil, nil, false},
 	{"one direction only", "N23", []string{"target up", "source up"}, []proxy.Kind{proxy.Reset}, 3, soonOver, (*cell).oneKind, (*cell).named, nil, false},
 	{"large writes vanish", "N11", []string{"target up"}, []proxy.Kind{proxy.Stall}, 2, 8 * time.Minute, (*cell).vanish, nil, nil, false},
 	{"cut", "N3 N4", everywhere, []proxy.Kind{proxy.Cut}, 10, soonOver, few(proxy.Cut, 25), nil, nil, false},
 	{"reset", "N3 N4", everywhere, []proxy.Kind{proxy.Reset}, 10, soonOver, few(proxy.Reset, 25), nil, nil, false},
 	{"truncate", "N3 N4 N6", everywhere, []proxy.Kind{proxy.Truncate}, 10, soonOver, few(proxy.Truncate, 25), nil, nil, false},
 	{"latency", "N10", everywhere, []proxy.Kind{proxy.Late}, 20, 3 * time.Minute, link(proxy.Link{Latency: 80 * time.Millisecond}), nil, nil, false},
-	{"rate", "N10", everywhere, []proxy.Kind{proxy.Late}, 20, 3 * time.Minute, link(proxy.Link{Rate: 40_000}), nil, nil, false},
+	{"rate", "N10", everywhere, []proxy.Kind{proxy.Late}, 20, 5 * time.Minute, link(proxy.Link{Rate: 80_000}), nil, nil, false},
 	{"a byte a second", "N9", everywhere, []proxy.Kind{proxy.Drip}, 1, 8 * time.Minute, few(proxy.Drip, 2), nil, nil, false},
 }
 
@@ -126,7 +126,7 @@ func (c *cell) slices() { c.at.SetLink(proxy.Link{Slice: 17, Only: c.only()}) }
 
 // nowAndThen is up three seconds of six, slow and late.
 func (c *cell) nowAndThen() {
-	c.compress = true                      // else what a server tells of itself takes longer than the link is up
+	c.compress = true                        // else what a server tells of itself takes longer than the link is up
 	deeper(c.scene, 13_000, "more", "broad") // not all of it in the first three seconds
 	c.at.SetLink(proxy.Link{Latency: 30 * time.Millisecond, Rate: 60_000, Up: 3 * time.Second, Cycle: 6 * time.Second})
 }
